@@ -1,0 +1,1 @@
+"""The data side: restic, dumps and reports, run in sidecars and Jobs."""

@@ -1,0 +1,1 @@
+"""The ``tandem`` command: one module a command; prints, never decides."""

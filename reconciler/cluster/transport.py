@@ -1,0 +1,79 @@
+"""The one seam between Tandem and an API server: a request goes in, a response comes out.
+
+``kubernetes_transport`` speaks to a real server with the ``kubernetes`` package's configuration,
+authentication and connection pool; the embedded server is called directly, in-process, with the
+same Request. Bodies are JSON values, not bytes: who speaks HTTP encodes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import attrs
+
+from reconciler.api.resources import JsonObject
+
+MERGE_PATCH = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+JSON = "application/json"
+
+
+@attrs.frozen
+class Request:
+    """An HTTP request to an API server. ``query`` values are strings as in the URL."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = attrs.field(factory=dict)
+    body: Any = None
+    content_type: str = JSON
+    accept: str = JSON
+    user: str = "system:admin"
+    """Who asks; only the embedded server's in-process callers set it."""
+
+
+@attrs.frozen
+class Response:
+    """The answer: an HTTP status and a JSON value (an object, a list or a Status), or text."""
+
+    status: int
+    body: Any
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class WatchEvent:
+    """One line of a watch: ``type`` is ADDED, MODIFIED, DELETED, BOOKMARK or ERROR."""
+
+    type: str
+    object: JsonObject
+
+
+class StreamEnded(Exception):  # noqa: N818 -- a normal event in a watch's life
+    """The server closed the watch in good order; watch again from the last resourceVersion."""
+
+
+class WatchStream(Protocol):
+    """An open watch."""
+
+    def next(self, timeout: float | None) -> WatchEvent | None:
+        """The next event; None when none came within ``timeout`` seconds (0: do not block).
+
+        Raises StreamEnded when the server closed the stream, ApiUnavailable when it broke.
+        """
+
+    def close(self) -> None:
+        """End the watch; idempotent, callable from another thread."""
+
+
+class Transport(Protocol):
+    """What the client needs from below."""
+
+    def send(self, request: Request) -> Response:
+        """Raises ApiUnavailable when no answer came. HTTP errors are answers, not exceptions."""
+
+    def watch(self, request: Request) -> WatchStream:
+        """Open a watch (the query holds watch=true); HTTP errors raise the typed error."""

@@ -1,0 +1,1 @@
+"""The loop: clock, work queue, back-off, workers, apply, leader election, health."""

@@ -1,0 +1,191 @@
+"""``tandem agent``: the commands that run in sidecars and Jobs.
+
+The image's entrypoint; container args are Stash's. ``reconciler.cli`` mounts :data:`app` and adds
+nothing. This module parses flags and calls one function a command; it decides nothing.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from reconciler.agent import flags
+
+app = typer.Typer(
+    name="agent",
+    help="The data side: what runs in sidecars and Jobs. People seldom call it by hand.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+
+@app.command("run-backup", context_settings=flags.LENIENT)
+def run_backup(
+    context: typer.Context,
+    invoker_name: flags.InvokerName,
+    invoker_kind: flags.InvokerKind,
+    target_name: flags.TargetName,
+    target_kind: flags.TargetKind,
+    secret_dir: flags.SecretDir = "/etc/stash/repository/secret",
+    scratch_dir: flags.ScratchDir = "/tmp",  # noqa: S108 -- the mount path of the volume tmp-dir
+    enable_cache: flags.EnableCache = "true",
+    kubeconfig: flags.Kubeconfig = "",
+) -> None:
+    """Watch the sessions of one invoker and back up this pod's host (the sidecar)."""
+    flags.refuse_unknown(context.args)
+    raise NotImplementedError
+
+
+@app.command("backup-pvc", context_settings=flags.LENIENT)
+def backup_pvc(
+    context: typer.Context,
+    backupsession: flags.BackupSession,
+    invoker_kind: flags.InvokerKind,
+    invoker_name: flags.InvokerName,
+    target_kind: flags.TargetKind,
+    target_name: flags.TargetName,
+    output_dir: flags.OutputDir,
+    backup_paths: flags.BackupPaths = "",
+    exclude: flags.Exclude = "",
+    hostname: flags.Hostname = "",
+    secret_dir: flags.SecretDir = "/etc/repository/secret",
+    scratch_dir: flags.ScratchDir = "/tmp",  # noqa: S108 -- the mount path of the volume tmp-dir
+    enable_cache: flags.EnableCache = "true",
+    namespace: flags.Namespace = "",
+    kubeconfig: flags.Kubeconfig = "",
+    report: flags.Report = False,
+) -> None:
+    """Back up paths of a volume (Function pvc-backup) and write output.json."""
+    flags.refuse_unknown(context.args)
+    raise NotImplementedError
+
+
+@app.command("update-status", context_settings=flags.LENIENT)
+def update_status(
+    context: typer.Context,
+    namespace: flags.Namespace,
+    output_dir: flags.OutputDir,
+    backupsession: flags.BackupSession,
+    target_kind: flags.TargetKind,
+    target_name: flags.TargetName,
+    invoker_kind: flags.InvokerKind = "",
+    invoker_name: flags.InvokerName = "",
+    repository: flags.Repository = "",
+    secret_dir: flags.SecretDir = "",
+    scratch_dir: flags.ScratchDir = "/tmp",  # noqa: S108 -- the mount path of the volume tmp-dir
+    enable_cache: flags.EnableCache = "true",
+    kubeconfig: flags.Kubeconfig = "",
+) -> None:
+    """Report what output.json says to the BackupSession."""
+    flags.refuse_unknown(context.args)
+    raise NotImplementedError
+
+
+@app.command("backup-mysql", context_settings=flags.LENIENT)
+def backup_mysql(
+    context: typer.Context,
+    backupsession: flags.BackupSession,
+    invoker_kind: flags.InvokerKind,
+    invoker_name: flags.InvokerName,
+    target_kind: flags.TargetKind,
+    target_name: flags.TargetName,
+    output_dir: flags.OutputDir,
+    appbinding: flags.AppBinding = "",
+    mysql_args: flags.MysqlArgs = "--all-databases",
+    wait_timeout: flags.WaitTimeout = 300,
+    hostname: flags.Hostname = "",
+    secret_dir: flags.SecretDir = "/etc/repository/secret",
+    scratch_dir: flags.ScratchDir = "/tmp",  # noqa: S108 -- the mount path of the volume tmp-dir
+    enable_cache: flags.EnableCache = "true",
+    namespace: flags.Namespace = "",
+    kubeconfig: flags.Kubeconfig = "",
+    report: flags.Report = False,
+) -> None:
+    """Stream a dump of MySQL or MariaDB into restic (Functions mysql-backup, mariadb-backup)."""
+    flags.refuse_unknown(context.args)
+    raise NotImplementedError
+
+
+@app.command("backup-postgres", context_settings=flags.LENIENT)
+def backup_postgres(
+    context: typer.Context,
+    backupsession: flags.BackupSession,
+    invoker_kind: flags.InvokerKind,
+    invoker_name: flags.InvokerName,
+    target_kind: flags.TargetKind,
+    target_name: flags.TargetName,
+    output_dir: flags.OutputDir,
+    appbinding: flags.AppBinding = "",
+    backup_cmd: flags.BackupCommand = "pg_dumpall",
+    pg_args: flags.PostgresArgs = "",
+    wait_timeout: flags.WaitTimeout = 300,
+    hostname: flags.Hostname = "",
+    secret_dir: flags.SecretDir = "/etc/repository/secret",
+    scratch_dir: flags.ScratchDir = "/tmp",  # noqa: S108 -- the mount path of the volume tmp-dir
+    enable_cache: flags.EnableCache = "true",
+    namespace: flags.Namespace = "",
+    kubeconfig: flags.Kubeconfig = "",
+    report: flags.Report = False,
+) -> None:
+    """Stream a dump of PostgreSQL into restic (Function postgres-backup)."""
+    flags.refuse_unknown(context.args)
+    raise NotImplementedError
+
+
+@app.command("create-backupsession", context_settings=flags.LENIENT)
+def create_backupsession(
+    context: typer.Context,
+    invoker_name: flags.InvokerName,
+    invoker_kind: flags.InvokerKind,
+    namespace: flags.Namespace = "",
+    kubeconfig: flags.Kubeconfig = "",
+) -> None:
+    """Create the BackupSession of this schedule slot (what the CronJob runs)."""
+    flags.refuse_unknown(context.args)
+    raise NotImplementedError
+
+
+@app.command("init-repository", context_settings=flags.LENIENT)
+def init_repository(
+    context: typer.Context,
+    repository: flags.Repository,
+    namespace: flags.Namespace = "",
+    secret_dir: flags.SecretDir = "/etc/repository/secret",
+    scratch_dir: flags.ScratchDir = "/tmp",  # noqa: S108 -- the mount path of the volume tmp-dir
+    enable_cache: flags.EnableCache = "false",
+    kubeconfig: flags.Kubeconfig = "",
+) -> None:
+    """Find the restic repository, or create it, and say so in the Repository's status."""
+    flags.refuse_unknown(context.args)
+    raise NotImplementedError
+
+
+@app.command("maintain", context_settings=flags.LENIENT)
+def maintain(
+    context: typer.Context,
+    repository: flags.Repository,
+    backupsession: flags.BackupSession,
+    namespace: flags.Namespace = "",
+    host: flags.Host = None,
+    secret_dir: flags.SecretDir = "/etc/repository/secret",
+    scratch_dir: flags.ScratchDir = "/tmp",  # noqa: S108 -- the mount path of the volume tmp-dir
+    enable_cache: flags.EnableCache = "false",
+    kubeconfig: flags.Kubeconfig = "",
+) -> None:
+    """Apply the retention policy, verify and measure the repository after a session."""
+    flags.refuse_unknown(context.args)
+    raise NotImplementedError
+
+
+@app.command("unlock", context_settings=flags.LENIENT)
+def unlock(
+    context: typer.Context,
+    repository: flags.Repository,
+    namespace: flags.Namespace = "",
+    secret_dir: flags.SecretDir = "/etc/repository/secret",
+    scratch_dir: flags.ScratchDir = "/tmp",  # noqa: S108 -- the mount path of the volume tmp-dir
+    enable_cache: flags.EnableCache = "false",
+    kubeconfig: flags.Kubeconfig = "",
+) -> None:
+    """Remove the locks of dead processes; name the owner of every other lock."""
+    flags.refuse_unknown(context.args)
+    raise NotImplementedError

@@ -14,7 +14,7 @@ from __future__ import annotations
 import difflib
 import functools
 import re
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import attrs
@@ -321,7 +321,7 @@ def _encoded(obj: Any) -> Any:
     if not attrs.has(type(obj)):
         return obj
     out: JsonObject = {}
-    cls: Hashable = type(obj)
+    cls: Any = type(obj)
     for field in _plan(cls):
         value = getattr(obj, field.name)
         if value == field.empty and type(value) is type(field.empty):

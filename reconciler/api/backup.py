@@ -16,6 +16,7 @@ from reconciler.api.metadata import (
     LocalObjectReference,
     ObjectMeta,
     TargetRef,
+    Timestamp,
 )
 from reconciler.api.resources import (
     BACKUP_BATCHES,
@@ -136,9 +137,9 @@ class InvokerStatus:
     conditions: tuple[Condition, ...] = ()
     last_session: str = ""
     """The name of the latest session."""
-    last_session_time: str = ""
+    last_session_time: Timestamp = ""
     """When the latest session began."""
-    next_session_time: str = ""
+    next_session_time: Timestamp = ""
     """When the next session is due."""
 
 

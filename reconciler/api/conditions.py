@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 import attrs
 
-from reconciler.api.metadata import Int64
+from reconciler.api.metadata import Int64, Timestamp
 
 ConditionStatus = Literal["True", "False", "Unknown"]
 
@@ -26,7 +26,7 @@ class Condition:
     """Whether it holds."""
     observed_generation: Int64 = 0
     """The generation of the spec that it was observed for."""
-    last_transition_time: str
+    last_transition_time: Timestamp
     """When the status last changed."""
     reason: str
     """Why, one CamelCase word for programs."""

@@ -140,7 +140,7 @@ def _converter(unknown: Unknown) -> cattrs.Converter:
     converter.register_structure_hook_func(lambda t: _made_of(t, Mapping), _mapping)
     converter.register_structure_hook_func(lambda t: _made_of(t, Literal), _word)
     converter.register_structure_hook_factory(
-        lambda t: hasattr(t, "__metadata__"), lambda t: _ranged(t, converter)
+        lambda t: hasattr(t, "__metadata__"), lambda t: _annotated(t, converter)
     )
     converter.register_structure_hook_factory(
         lambda t: _made_of(t, tuple), lambda t: _list(t, converter)
@@ -197,9 +197,11 @@ def _word(value: Any, type_: Any) -> Any:
     return value
 
 
-def _ranged(type_: Any, converter: cattrs.Converter) -> Hook:
-    limit = _RANGES[type_.__metadata__[0]]
+def _annotated(type_: Any, converter: cattrs.Converter) -> Hook:
     inner = converter.get_structure_hook(type_.__origin__)
+    limit = _RANGES.get(type_.__metadata__[0])
+    if limit is None:
+        return inner
 
     def hook(value: Any, _: Any) -> Any:
         inner(value, type_.__origin__)

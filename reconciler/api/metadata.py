@@ -20,6 +20,9 @@ Int32 = Annotated[int, "int32"]
 Int64 = Annotated[int, "int64"]
 """An integer that Kubernetes stores in 64 bits; the schema says so."""
 
+Timestamp = Annotated[str, "date-time"]
+"""A moment in RFC 3339, as Kubernetes writes it; "" where there is none."""
+
 IntOrString = int | str
 """A port, a percentage or a quantity: Kubernetes' IntOrString."""
 

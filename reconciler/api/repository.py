@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from reconciler.api.conditions import Condition
-from reconciler.api.metadata import Int64, ObjectMeta
+from reconciler.api.metadata import Int64, ObjectMeta, Timestamp
 from reconciler.api.resources import REPOSITORIES, JsonObject, Resource
 
 VOLUME_SOURCES: Final = (
@@ -174,8 +174,8 @@ class RepositoryStatus:
     phase: RepositoryPhase | None = None
     conditions: tuple[Condition, ...] = ()
     observed_generation: Int64 = 0
-    first_backup_time: str | None = None
-    last_backup_time: str | None = None
+    first_backup_time: Timestamp | None = None
+    last_backup_time: Timestamp | None = None
     integrity: bool | None = None
     """What restic's last check said."""
     total_size: str = ""
@@ -187,7 +187,7 @@ class RepositoryStatus:
     """The sessions that may use the repository now."""
     maintaining: str = ""
     """The session whose maintenance has the repository to itself."""
-    last_successful_backup_time: str | None = None
+    last_successful_backup_time: Timestamp | None = None
     """Deprecated in Stash; never written."""
     last_backup_duration: str = ""
     """Deprecated in Stash; never written."""

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 import attrs
 
 from reconciler.api.conditions import Condition
-from reconciler.api.metadata import Int32, Int64, ObjectMeta, TargetRef, named
+from reconciler.api.metadata import Int32, Int64, ObjectMeta, TargetRef, Timestamp, named
 from reconciler.api.resources import BACKUP_SESSIONS, Resource
 
 SessionPhase = Literal["Pending", "Running", "Succeeded", "Failed", "Skipped", "Unknown"]
@@ -82,7 +82,7 @@ class HostClaim:
     runner: str = ""
     """The name of the pod that backs it up."""
     runner_uid: str = attrs.field(default="", metadata=named("runnerUID"))
-    start_time: str = ""
+    start_time: Timestamp = ""
     """When the runner claimed it."""
 
 
@@ -97,7 +97,7 @@ class TargetStatus:
     """Why it is in this phase, one CamelCase word."""
     message: str = ""
     """Why it is in this phase, one sentence."""
-    start_time: str = ""
+    start_time: Timestamp = ""
     """When it left Pending."""
     hosts: tuple[HostClaim, ...] = ()
     stats: tuple[HostBackupStats, ...] = ()
@@ -112,7 +112,7 @@ class BackupSessionStatus:
     phase: SessionPhase | None = None
     session_duration: str = ""
     """A Go duration, once the session has ended."""
-    session_deadline: str = ""
+    session_deadline: Timestamp = ""
     """When the session ends at the latest."""
     conditions: tuple[Condition, ...] = ()
     targets: tuple[TargetStatus, ...] = ()

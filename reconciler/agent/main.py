@@ -6,6 +6,10 @@ nothing. This module parses flags and calls one function a command; it decides n
 
 from __future__ import annotations
 
+# ruff: noqa: PLR0917, FBT002, S107
+# -- the parameters of a command are its flags: as many as Stash has, always given by name, and
+#    secret-dir is a directory.
+
 import typer
 
 from reconciler.agent import flags

@@ -1,0 +1,299 @@
+"""Starts programs and waits for them: the only place of the data side that does.
+
+A program runs in its own process group, so that ending it ends its children too. What it prints on
+stderr is redacted line by line before anything else sees it. In a pipe, the exit code of the
+producer (the dump) decides whether the consumer (restic) may finish.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from typing import IO, Literal
+
+import attrs
+
+from reconciler.agent.redaction import Redactor
+from reconciler.agent.restic import Command
+from reconciler.engine.clock import Clock
+from reconciler.errors import ToolMissing
+
+_log = logging.getLogger(__name__)
+
+Ended = Literal["", "deadline", "stop"]
+INSTALL = {
+    "restic": "https://restic.net",
+    "mariadb-dump": "the package mariadb-client",
+    "mysqldump": "the package mariadb-client or mysql-client",
+    "pg_dump": "the package postgresql-client",
+    "pg_dumpall": "the package postgresql-client",
+}
+_GRACE = ((signal.SIGINT, 5.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, None))
+"""restic removes its lock on SIGINT; older ones do not on SIGTERM."""
+
+
+@attrs.frozen
+class Outcome:
+    """How a program ended. ``stderr`` is redacted. ``ended_by`` is set when we ended it."""
+
+    exit_code: int
+    stdout: str = attrs.field(repr=False, default="")
+    stderr: str = ""
+    ended_by: Ended = ""
+
+    @property
+    def ok(self) -> bool:
+        return self.exit_code == 0 and not self.ended_by
+
+
+@attrs.frozen
+class PipeOutcome:
+    """How both ends of a pipe ended. ``producer_first``: whether the producer ended by itself."""
+
+    producer: Outcome
+    consumer: Outcome
+    producer_first: bool
+
+
+class Stop:
+    """A request to end: set once, from a signal handler or another thread."""
+
+    def __init__(self) -> None:
+        self.condition = threading.Condition(threading.RLock())
+        self._set = False
+
+    def __bool__(self) -> bool:
+        return self._set
+
+    def set(self) -> None:
+        """Ask everything that runs to end. Safe in a signal handler (the lock is re-entrant)."""
+        self._set = True
+        with self.condition:
+            self.condition.notify_all()
+
+
+class Runner:
+    """Runs commands with the container's environment, which ``Command.env`` is added to."""
+
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        clock: Clock,
+        *,
+        redact: Redactor | None = None,
+        stop: Stop | None = None,
+        cwd: str | None = None,
+    ) -> None:
+        self._environ = dict(environ)
+        self._clock = clock
+        self._redact = redact or Redactor()
+        self._cwd = cwd
+        self.stop = stop or Stop()
+
+    def redact(self, text: str) -> str:
+        return self._redact(text)
+
+    def has(self, program: str) -> bool:
+        """Whether the program is on the PATH."""
+        return shutil.which(program, path=self._environ.get("PATH", "")) is not None
+
+    def run(self, command: Command, *, timeout: float | None = None) -> Outcome:
+        """Run to the end. ``timeout`` in seconds; then, or on a stop, the group is ended.
+
+        Raises ToolMissing.
+        """
+        self._require(command)
+        child = self._start(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        ended = self._wait(lambda: child.exited, self._moment(timeout))
+        if ended:
+            self._end(child)
+        return child.outcome(ended)
+
+    def pipe(
+        self, producer: Command, consumer: Command, *, timeout: float | None = None
+    ) -> PipeOutcome:
+        """``producer | consumer``, with neither outliving the other.
+
+        This process keeps a copy of the writing end, so the consumer sees the end of its input
+        only when the producer has succeeded; otherwise it is ended, and a half dump is never
+        stored. When the consumer ends first, nobody reads the pipe and the producer is ended
+        (Stash hangs there, spec 13-20). Raises ToolMissing before anything is started.
+        """
+        self._require(producer)
+        self._require(consumer)
+        end = self._moment(timeout)
+        reading, writing = os.pipe()
+        with _closing(writing):
+            with _closing(reading):
+                writer = self._start(producer, stdin=subprocess.DEVNULL, stdout=writing)
+                try:
+                    reader = self._start(consumer, stdin=reading, stdout=subprocess.PIPE)
+                except OSError:
+                    self._end(writer)
+                    raise
+            ended = self._wait(lambda: writer.exited or reader.exited, end)
+            producer_first = writer.exited
+            if not producer_first:
+                self._end(writer)
+            if ended or writer.exit_code != 0:
+                self._end(reader)  # before our copy of the writing end is closed
+        late = self._wait(lambda: reader.exited, end)
+        if late:
+            self._end(reader)
+        return PipeOutcome(
+            writer.outcome(ended), reader.outcome(ended or late), producer_first and not ended
+        )
+
+    def _require(self, command: Command) -> None:
+        for program in command.programs:
+            if not self.has(program):
+                where = INSTALL.get(program, "")
+                hint = f"; install it: {where}" if where else ""
+                raise ToolMissing(f"the program {program} is not installed in this image{hint}")
+
+    def _start(self, command: Command, *, stdin: int, stdout: int) -> _Child:
+        _log.info("starting %s", self._redact(" ".join(command.argv)))
+        process = subprocess.Popen(  # noqa: S603 -- argv is built by us, without a shell
+            command.argv,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            env={**self._environ, **command.env},
+            cwd=self._cwd,
+            process_group=0,
+        )
+        return _Child(process, command.tool, self._redact, self.stop.condition)
+
+    def _moment(self, timeout: float | None) -> float | None:
+        return None if timeout is None else self._clock.monotonic() + timeout
+
+    def _wait(self, done: Callable[[], bool], end: float | None) -> Ended:
+        """Until it is done; at most to the moment ``end``, or until we are told to stop."""
+        with self.stop.condition:
+            while not done():
+                if self.stop:
+                    return "stop"
+                left = None if end is None else end - self._clock.monotonic()
+                if left is not None and left <= 0:
+                    return "deadline"
+                self._clock.wait(self.stop.condition, left)
+        return ""
+
+    def _end(self, child: _Child) -> None:
+        for number, grace in _GRACE:
+            if child.exited:
+                return
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, number)
+            child.join(grace)
+
+
+class _Child:
+    """A started process with threads that read what it prints and wait for it."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        tool: str,
+        redact: Redactor,
+        condition: threading.Condition,
+    ) -> None:
+        self._process = process
+        self._tool = tool
+        self._redact = redact
+        self._condition = condition
+        self._stdout = bytearray()
+        self._stderr = Lines()
+        self._threads = [
+            threading.Thread(target=self._read_stdout, args=(process.stdout,), daemon=True),
+            threading.Thread(target=self._read_stderr, args=(process.stderr,), daemon=True),
+        ]
+        self._waiter = threading.Thread(target=self._reap, daemon=True)
+        self.exit_code = -1
+        self.exited = False
+        for thread in (*self._threads, self._waiter):
+            thread.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def join(self, timeout: float | None) -> None:
+        self._waiter.join(timeout)
+
+    def outcome(self, ended_by: Ended) -> Outcome:
+        self._waiter.join()
+        return Outcome(
+            self.exit_code,
+            self._stdout.decode(errors="replace"),
+            str(self._stderr),
+            ended_by,
+        )
+
+    def _reap(self) -> None:
+        exit_code = self._process.wait()
+        for thread in self._threads:
+            thread.join(_DRAIN)  # a grandchild may hold the pipe open
+        with self._condition:
+            self.exit_code, self.exited = exit_code, True
+            self._condition.notify_all()
+
+    def _read_stdout(self, stream: IO[bytes] | None) -> None:
+        if stream is None:
+            return
+        with stream:
+            while chunk := os.read(stream.fileno(), 65536):
+                self._stdout += chunk
+
+    def _read_stderr(self, stream: IO[bytes]) -> None:
+        with stream:
+            for raw in _lines(stream):
+                line = self._redact(raw.decode(errors="replace").rstrip())
+                self._stderr.add(line)
+                _log.info("%s: %s", self._tool, line)
+
+
+_DRAIN = 5.0
+_LONGEST_LINE = 8192
+
+
+def _lines(stream: IO[bytes]) -> Iterator[bytes]:
+    """Lines of at most 8 KiB: a program that never ends a line must not eat the memory."""
+    while line := stream.readline(_LONGEST_LINE):
+        yield line
+
+
+class Lines:
+    """The first and the last lines of a text: whole lines, bounded in number."""
+
+    def __init__(self, first: int = 50, last: int = 200) -> None:
+        self._first: list[str] = []
+        self._last: deque[str] = deque(maxlen=last)
+        self._room = first
+        self._left_out = 0
+
+    def add(self, line: str) -> None:
+        if len(self._first) < self._room:
+            self._first.append(line)
+            return
+        self._left_out += len(self._last) == self._last.maxlen
+        self._last.append(line)
+
+    def __str__(self) -> str:
+        gap = [f"({self._left_out} lines left out)"] if self._left_out else []
+        return "\n".join([*self._first, *gap, *self._last])
+
+
+@contextlib.contextmanager
+def _closing(descriptor: int) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        os.close(descriptor)

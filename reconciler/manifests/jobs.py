@@ -1,0 +1,258 @@
+"""The Jobs: backup of one target, initialisation of a repository, its maintenance.
+
+Called by the session and repository decisions. Shape and names of the backup Job are Stash's
+(spec 7.3, stash-data 6.4). Every Job has a deadline, so none outlives what it is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from reconciler.api.backup import Member
+from reconciler.api.decoding import encode
+from reconciler.api.invoker import Invoker
+from reconciler.api.repository import Repository
+from reconciler.api.resources import JOBS, JsonObject
+from reconciler.api.runtime import RuntimeSettings
+from reconciler.errors import Fault
+from reconciler.manifests import inputs, labels, names, runtime, tasks, volumes
+
+TRIES = 1
+"""``backoffLimit``: a pod that fails is tried once more, as in Stash."""
+
+
+@attrs.frozen
+class Built:
+    """A Job with the claim it needs, or the faults because of which there is none."""
+
+    job: JsonObject
+    claim: JsonObject | None = None
+    faults: tuple[Fault, ...] = ()
+
+
+def backup(
+    invoker: Invoker,
+    index: int,
+    repository: Repository,
+    *,
+    session: JsonObject,
+    host: str,
+    task: JsonObject,
+    functions: Mapping[str, JsonObject],
+    image: str,
+    deadline_seconds: int,
+) -> Built:
+    """The Job that backs up member ``index`` in a session."""
+    member = invoker.members[index]
+    name = session["metadata"]["name"]
+    variables = inputs.variables(invoker, member, repository, session=name, host=host, image=image)
+    resolved = tasks.resolve(task, functions, variables)
+    claim = _interim_claim(member, invoker, session, index)
+    pod = _backup_pod(member, repository, session, resolved, claim)
+    own = {
+        **labels.offshoot(invoker.metadata.labels),
+        **labels.of_invoker(invoker.kind, invoker.name),
+        labels.TASK: "backup",
+    }
+    job = _job(
+        names.backup_job(name, index),
+        invoker.namespace,
+        own,
+        session,
+        pod,
+        deadline_seconds=deadline_seconds,
+    )
+    return Built(job, claim, resolved.faults)
+
+
+def _backup_pod(
+    member: Member,
+    repository: Repository,
+    session: JsonObject,
+    resolved: tasks.Resolved,
+    claim: JsonObject | None,
+) -> JsonObject:
+    settings = member.runtime_settings or RuntimeSettings()
+    of_container = encode(settings.container) if settings.container else {}
+    local = encode(repository.spec.backend).get("local")
+    shared = [volumes.mount(volumes.TMP, volumes.TMP_PATH), *volumes.local_mount(local)]
+    more = [volumes.temporary(encode(member.temp_dir) if member.temp_dir else {})]
+    if claim:
+        shared.append(volumes.mount(volumes.INTERIM, volumes.INTERIM_PATH))
+        source = {"claimName": claim["metadata"]["name"]}
+        more.append({"name": volumes.INTERIM, "persistentVolumeClaim": source})
+    env = [
+        *volumes.runner_environment(),
+        {"name": "BACKUP_SESSION_UID", "value": session["metadata"]["uid"]},
+    ]
+    steps = [
+        runtime.container(_with(step, env, shared), of_container) for step in resolved.containers
+    ]
+    all_volumes = volumes.merged(list(resolved.volumes), [*more, *volumes.local_volume(local)])
+    return runtime.pod(_pod(steps, all_volumes), encode(settings.pod) if settings.pod else {})
+
+
+def _with(step: JsonObject, env: Sequence[JsonObject], mounts: Sequence[JsonObject]) -> JsonObject:
+    """The container with what every container of ours has; the Function's own mounts win."""
+    own = list(step.get("volumeMounts") or ())
+    joined = own + volumes.without_paths_of(list(mounts), own)
+    return {**step, "env": [*step.get("env", ()), *env], "volumeMounts": joined}
+
+
+def _pod(steps: Sequence[JsonObject], pod_volumes: Sequence[JsonObject]) -> JsonObject:
+    """All steps but the last are init containers, so they run one after another."""
+    first = {"initContainers": list(steps[:-1])} if len(steps) > 1 else {}
+    return {
+        "restartPolicy": "Never",
+        "serviceAccountName": names.BACKUP_JOB_ACCOUNT,
+        **first,
+        "containers": list(steps[-1:]),
+        "volumes": list(pod_volumes),
+    }
+
+
+def _interim_claim(
+    member: Member, invoker: Invoker, session: JsonObject, index: int
+) -> JsonObject | None:
+    template = member.interim_volume_template
+    if not template:
+        return None
+    meta = template.get("metadata") or {}
+    name = names.interim_claim(session["metadata"]["name"], index, meta.get("name") or "interim")
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {
+            "name": name,
+            "namespace": invoker.namespace,
+            "labels": {**(meta.get("labels") or {}), **labels.COMMON},
+            "annotations": dict(meta.get("annotations") or {}),
+            "ownerReferences": [labels.owner(session)],
+        },
+        "spec": template.get("spec") or {},
+    }
+
+
+def _job(
+    name: str,
+    namespace: str,
+    own: Mapping[str, str],
+    owner: JsonObject,
+    pod: JsonObject,
+    *,
+    deadline_seconds: int,
+    annotations: Mapping[str, str] | None = None,
+) -> JsonObject:
+    extra = {"annotations": dict(annotations)} if annotations else {}
+    return {
+        "apiVersion": JOBS.api_version,
+        "kind": JOBS.kind,
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": dict(own),
+            "ownerReferences": [labels.owner(owner)],
+            **extra,
+        },
+        "spec": {
+            "backoffLimit": TRIES,
+            "activeDeadlineSeconds": max(1, deadline_seconds),
+            "template": {"metadata": {"labels": dict(own)}, "spec": pod},
+        },
+    }
+
+
+@attrs.frozen
+class Errand:
+    """What a Job of a repository is to do: its name, its kind, its args and annotations."""
+
+    name: str
+    task: str
+    args: tuple[str, ...]
+    annotations: Mapping[str, str] = attrs.field(factory=dict)
+
+
+def init(repository: Repository, *facts: str) -> Errand:
+    """Find or create the restic repository. ``facts``: whatever must lead to a new Job."""
+    meta = repository.metadata
+    name = names.init_job(meta.name, meta.uid, str(meta.generation), *facts)
+    return Errand(name, "init", ("init-repository", *_repository_args(repository)))
+
+
+def maintain(repository: Repository, session: JsonObject) -> Errand:
+    """Apply retention after a session and verify the repository."""
+    meta = session["metadata"]
+    name = names.maintain_job(repository.metadata.name, meta["uid"])
+    args = ("maintain", *_repository_args(repository), f"--backupsession={meta['name']}")
+    return Errand(name, "maintain", args, {labels.SESSION: meta["name"]})
+
+
+def of_repository(
+    repository: Repository,
+    obj: JsonObject,
+    errand: Errand,
+    *,
+    settings: RuntimeSettings | None,
+    image: str,
+    deadline_seconds: int,
+) -> JsonObject:
+    """The Job of an errand. ``obj`` is the Repository's JSON, ``settings`` those of the invoker."""
+    own = {
+        **labels.COMMON,
+        labels.TASK: errand.task,
+        labels.REPOSITORY: names.limited(repository.metadata.name),
+    }
+    pod = _repository_pod(repository, errand.args, settings or RuntimeSettings(), image)
+    return _job(
+        errand.name,
+        repository.metadata.namespace,
+        own,
+        obj,
+        pod,
+        deadline_seconds=deadline_seconds,
+        annotations=errand.annotations,
+    )
+
+
+def _repository_args(repository: Repository) -> list[str]:
+    return [
+        f"--repository={repository.metadata.name}",
+        f"--namespace={repository.metadata.namespace}",
+        f"--secret-dir={volumes.JOB_SECRET_PATH}",
+        f"--scratch-dir={volumes.TMP_PATH}",
+        "--enable-cache=false",
+        f"--max-connections={repository.spec.backend.max_connections}",
+    ]
+
+
+def _repository_pod(
+    repository: Repository, args: Sequence[str], settings: RuntimeSettings, image: str
+) -> JsonObject:
+    local = encode(repository.spec.backend).get("local")
+    container = {
+        "name": names.SIDECAR,
+        "image": image,
+        "args": list(args),
+        "env": volumes.runner_environment(),
+        "volumeMounts": [
+            volumes.mount(volumes.JOB_SECRET, volumes.JOB_SECRET_PATH),
+            volumes.mount(volumes.TMP, volumes.TMP_PATH),
+            *volumes.local_mount(local),
+        ],
+    }
+    pod = _pod(
+        [runtime.container(container, encode(settings.container) if settings.container else {})],
+        [
+            volumes.job_secret(repository.spec.backend.storage_secret_name),
+            volumes.temporary({}),
+            *volumes.local_volume(local),
+        ],
+    )
+    return runtime.pod(pod, encode(settings.pod) if settings.pod else {})
+
+
+def service_account(settings: RuntimeSettings | None) -> str:
+    """The service account that the user named for the Job's pod, or ""."""
+    return settings.pod.service_account_name if settings and settings.pod else ""

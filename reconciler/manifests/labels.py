@@ -1,0 +1,72 @@
+"""Labels and owner references of the objects that Tandem creates.
+
+Called by every builder. Nothing here changes the labels that it is given: Stash's builders share
+one map and leak labels from one object into another (spec 10.45).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from reconciler.api.resources import STASH, JsonObject
+
+COMPONENT = "app.kubernetes.io/component"
+MANAGED_BY = "app.kubernetes.io/managed-by"
+INVOKER_KIND = f"{STASH}/invoker-type"
+INVOKER_NAME = f"{STASH}/invoker-name"
+REPOSITORY = "tandem.appscode.com/repository"
+TASK = "tandem.appscode.com/task"
+"""What a Job of ours is for: ``backup``, ``init`` or ``maintain``."""
+SESSION = "tandem.appscode.com/session"
+"""Annotation of a maintenance Job: the session that it follows."""
+SLOT = "tandem.appscode.com/slot"
+"""Annotation: the moment of the schedule (RFC 3339) that a session was created for."""
+SIDECAR_HASH = f"{STASH}/last-applied-backup-invoker-hash"
+"""Pod-template annotation: what the sidecar container depends on, hashed."""
+SIDECAR_INVOKER = "tandem.appscode.com/invoker"
+"""Workload annotation: ``Kind/name`` of the invoker whose sidecar is in the workload."""
+OWN_KEYS = (COMPONENT, MANAGED_BY)
+
+COMMON: Mapping[str, str] = {COMPONENT: "stash-backup", MANAGED_BY: STASH}
+
+
+def offshoot(user_labels: Mapping[str, str] | None) -> dict[str, str]:
+    """The invoker's own labels overlaid with the common ones (Stash's offshoot labels)."""
+    kept = {key: value for key, value in (user_labels or {}).items() if not _of_stash(key)}
+    return {**kept, **COMMON}
+
+
+def _of_stash(key: str) -> bool:
+    # A user's label in our own groups would make us read our objects wrongly (spec 10.45).
+    return key.startswith((f"{STASH}/", "tandem.appscode.com/"))
+
+
+def of_invoker(kind: str, name: str) -> dict[str, str]:
+    """The two labels by which a session names its invoker; a label value has 63 characters."""
+    return {INVOKER_KIND: kind, INVOKER_NAME: name[:63].rstrip("-.")}
+
+
+def owner(obj: JsonObject) -> JsonObject:
+    """The owner reference of a child: controller and blocking, as Stash writes it."""
+    meta = obj["metadata"]
+    return {
+        "apiVersion": obj["apiVersion"],
+        "kind": obj["kind"],
+        "name": meta["name"],
+        "uid": meta["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def is_controlled_by(obj: JsonObject, uid: str) -> bool:
+    """Whether the object's controlling owner has this uid."""
+    return controller_uid(obj) == uid
+
+
+def controller_uid(obj: JsonObject) -> str | None:
+    """The uid of the controlling owner, if there is one."""
+    for reference in obj["metadata"].get("ownerReferences") or ():
+        if reference.get("controller"):
+            return str(reference["uid"])
+    return None

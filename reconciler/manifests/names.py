@@ -1,0 +1,81 @@
+"""The names of everything that Tandem creates, computed from what it belongs to.
+
+A name is a lock (architecture section 5): a second creator gets AlreadyExists. So every name is a
+pure function of its owner. Called by the builders in this package and by the decisions, which look
+objects up by the same names; it must not know what the objects contain.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+CRON_JOB_LIMIT = 52
+"""Kubernetes adds up to 11 characters to a CronJob's name for its Jobs (batch/v1 validation)."""
+LABEL_LIMIT = 63
+"""Names that end up in a label (a Job's, a host's) may have no more characters (RFC 1123)."""
+
+SIDECAR = "stash"
+CRON_JOB_ACCOUNT = "stash-cron-job"
+BACKUP_JOB_ACCOUNT = "stash-backup-job"
+SIDECAR_ROLE = "stash-sidecar"
+FINALIZER = "stash.appscode.com"
+
+
+def digest(*parts: str) -> str:
+    """Eight hexadecimal digits that stand for the parts; it decides names, never secrets."""
+    joined = "\0".join(parts).encode()
+    return hashlib.sha256(joined).hexdigest()[:8]
+
+
+def limited(name: str, limit: int = LABEL_LIMIT) -> str:
+    """The name with dots as dashes; a longer one is cut and gets a hash of the whole.
+
+    Stash cuts without a hash, so two long names could meet in one object (spec 10.8).
+    """
+    flat = name.replace(".", "-")
+    if len(flat) <= limit:
+        return flat
+    return f"{flat[: limit - 9].rstrip('-')}-{digest(name)}"
+
+
+def cron_job(invoker: str) -> str:
+    return limited(f"stash-backup-{invoker}", CRON_JOB_LIMIT)
+
+
+def backup_job(session: str, index: int) -> str:
+    return limited(f"stash-backup-{session}-{index}")
+
+
+def init_job(repository: str, *facts: str) -> str:
+    return limited(f"stash-init-{repository}-{digest(*facts)}")
+
+
+def maintain_job(repository: str, session_uid: str) -> str:
+    return limited(f"stash-maintain-{repository}-{digest(session_uid)}")
+
+
+def sidecar_binding(service_account: str) -> str:
+    return limited(f"{SIDECAR_ROLE}-{service_account}")
+
+
+def job_binding(service_account: str) -> str:
+    """The binding of a service account that a user named for the Jobs of a member."""
+    if service_account == BACKUP_JOB_ACCOUNT:
+        return BACKUP_JOB_ACCOUNT
+    return limited(f"{BACKUP_JOB_ACCOUNT}-{service_account}")
+
+
+def cron_binding(service_account: str) -> str:
+    """The binding of a service account that a user named for the trigger."""
+    if service_account == CRON_JOB_ACCOUNT:
+        return CRON_JOB_ACCOUNT
+    return limited(f"{CRON_JOB_ACCOUNT}-{service_account}")
+
+
+def interim_claim(session: str, index: int, template: str) -> str:
+    """The claim for interim data. The member's index keeps two members apart (spec 10.50)."""
+    return limited(f"{session}-{index}-{template}")
+
+
+def container(function: str, index: int) -> str:
+    return limited(f"{function}-{index}")

@@ -24,7 +24,7 @@ import yaml
 
 from reconciler.api.app_binding import AppBinding
 from reconciler.api.backup import BackupBatch, BackupConfiguration
-from reconciler.api.metadata import IntOrString, ObjectMeta, json_name
+from reconciler.api.metadata import ObjectMeta, is_int_or_string, json_name
 from reconciler.api.repository import Repository
 from reconciler.api.resources import CUSTOM_RESOURCE_DEFINITIONS, JsonObject, Resource
 from reconciler.api.restore import RestoreBatch, RestoreSession
@@ -231,7 +231,7 @@ def _default(field: attrs.Attribute[Any]) -> JsonObject:
 
 
 def _schema(hint: Any) -> JsonObject:
-    if hint == IntOrString:
+    if is_int_or_string(hint):
         return {"x-kubernetes-int-or-string": True}
     if hint == JsonObject:
         return dict(_ANY_OBJECT)

@@ -21,7 +21,7 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn, override
 
-from reconciler.api.metadata import SECRET_LIKE, IntOrString, json_name
+from reconciler.api.metadata import SECRET_LIKE, is_int_or_string, json_name
 from reconciler.api.resources import JsonObject, Resource
 from reconciler.errors import Fault, InvalidObject
 
@@ -135,7 +135,7 @@ def _converter(unknown: Unknown) -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=unknown == "refuse")
     for type_, name in ((str, "a string"), (int, "an integer"), (bool, "true or false")):
         converter.register_structure_hook(type_, _exactly(type_, name))
-    converter.register_structure_hook_func(lambda t: bool(t == IntOrString), _int_or_string)
+    converter.register_structure_hook_func(is_int_or_string, _int_or_string)
     converter.register_structure_hook_func(lambda t: bool(t == JsonObject), _json_object)
     converter.register_structure_hook_func(lambda t: _made_of(t, Mapping), _mapping)
     converter.register_structure_hook_func(lambda t: _made_of(t, Literal), _word)

@@ -8,7 +8,7 @@ Types are frozen: an object read is a fact, and what shall be is built anew.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import attrs
 
@@ -25,6 +25,12 @@ Timestamp = Annotated[str, "date-time"]
 
 IntOrString = int | str
 """A port, a percentage or a quantity: Kubernetes' IntOrString."""
+
+
+def is_int_or_string(hint: object) -> bool:
+    """Whether a type is IntOrString, or IntOrString or None (the two unions are one)."""
+    return set(get_args(hint)) - {type(None)} == {int, str}
+
 
 SECRET_LIKE = frozenset({"addKey", "caBundle", "env", "body", "form", "value"})
 """JSON keys below which a value may be a secret: no fault ever shows one."""

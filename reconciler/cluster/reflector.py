@@ -27,6 +27,8 @@ UNSERVED_PAUSE = 30.0
 """Seconds until a resource that the cluster does not serve is asked for again."""
 SHORT_WATCH = 1.0
 """A watch that ends sooner than this, without an event, counts as a fault (seconds)."""
+TICK = 1e-5
+"""Seconds by which a moment may be missed: wall clocks are rounded to microseconds."""
 WATCH_SECONDS = (300, 600)
 """The life that is asked for a watch; random, so that not all are renewed at once."""
 
@@ -62,7 +64,7 @@ class Reflector:
         """Do what can be done; wait at most ``timeout`` seconds for news. True: something was."""
         try:
             if self._stream is None:
-                if self.due is None or self._clock.monotonic() < self.due:
+                if self.due is None or self._clock.monotonic() < self.due - TICK:
                     return False
                 self._connect()
                 return True

@@ -1,0 +1,120 @@
+"""One reconcile: decide, carry out, record, and say when to look again.
+
+Called by the loop, from its worker threads or from ``settle``. No error leaves it: faults that may
+heal are retried with back-off, the others slowly, and a bug is logged with its traceback and
+retried like the rest, because one bad object must not stop the care for all others.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from typing import Protocol
+
+import attrs
+
+from reconciler.api.resources import Key
+from reconciler.decisions.controller import Controller
+from reconciler.decisions.plan import EventIntent, Settings, View
+from reconciler.engine.apply import Applier
+from reconciler.engine.backoff import Backoff
+from reconciler.engine.clock import Clock
+from reconciler.engine.queue import WorkQueue
+from reconciler.engine.stats import Stats
+from reconciler.errors import AlreadyExists, Conflict, TemporaryError, TerminalError
+
+logger = logging.getLogger(__name__)
+
+TERMINAL_PAUSE = 10.0
+"""Seconds of the first pause after a fault that only a change of the world can heal."""
+
+
+class Recorder(Protocol):
+    """Makes Kubernetes Events of intents; must not raise. See ``observability.events``."""
+
+    def record(self, intent: EventIntent) -> None: ...
+
+
+@attrs.frozen
+class Work:
+    """A key of one controller: what the queue holds."""
+
+    controller: str
+    key: Key
+
+
+@attrs.frozen
+class Worker:
+    """What a reconcile needs. Shared by all threads; holds no state of its own."""
+
+    controllers: dict[str, Controller]
+    view: View
+    applier: Applier
+    queue: WorkQueue[Work]
+    backoff: Backoff
+    clock: Clock
+    settings: Settings
+    stats: Stats
+    recorder: Recorder | None
+
+    def work(self, work: Work) -> None:
+        """Reconcile a taken item and give it back to the queue."""
+        began = self.clock.monotonic()
+        outcome = "bug"
+        try:
+            outcome = self._attempt(work)
+        finally:
+            self.stats.reconciled(work.controller, outcome, self.clock.monotonic() - began)
+            self.queue.done(work)
+
+    def _attempt(self, work: Work) -> str:
+        try:
+            self._reconcile(work)
+        except (Conflict, AlreadyExists) as error:
+            return self._retry_soon(work, error)
+        except TemporaryError as error:
+            return self._retry(work, "temporary", error)
+        except TerminalError as error:
+            return self._retry(work, "terminal", error, at_least=TERMINAL_PAUSE)
+        except Exception as error:
+            return self._retry(work, "bug", error)
+        self.backoff.succeeded(work)
+        return "ok"
+
+    def _reconcile(self, work: Work) -> None:
+        decide = self.controllers[work.controller].decide
+        plan = decide(work.key, self.view, self.clock.now(), self.settings)
+        self.applier.carry_out(plan)
+        for intent in plan.events:
+            if self.recorder is not None:
+                self.recorder.record(intent)
+        if plan.wake_at is not None:
+            self.queue.add_at(work, plan.wake_at)
+
+    def _retry_soon(self, work: Work, error: Exception) -> str:
+        """The first time at once: what we lost against is in the cache by then, or soon."""
+        if self.backoff.failures(work):
+            return self._retry(work, "conflict", error)
+        self.backoff.failed(work)
+        self.queue.add(work)
+        return "conflict"
+
+    def _retry(self, work: Work, kind: str, error: Exception, *, at_least: float = 0.0) -> str:
+        pause = self.backoff.failed(work, at_least=at_least)
+        _log(work, kind, error, pause)
+        self.queue.add_at(work, self.clock.now() + dt.timedelta(seconds=pause))
+        return kind
+
+
+def _log(work: Work, kind: str, error: Exception, pause: float) -> None:
+    """A conflict is everyday life; a bug needs its traceback."""
+    level = {"conflict": logging.DEBUG, "bug": logging.ERROR}.get(kind, logging.WARNING)
+    logger.log(
+        level,
+        "reconcile failed (%s), again in %.3g s: %s",
+        kind,
+        pause,
+        error,
+        extra={"controller": work.controller, "key": str(work.key)},
+        exc_info=error if kind == "bug" else None,
+    )

@@ -8,7 +8,7 @@ the queue as a typed error: the next reconcile decides anew.
 from __future__ import annotations
 
 import hashlib
-from typing import assert_never
+from typing import Any, assert_never
 
 import attrs
 import orjson
@@ -19,7 +19,7 @@ from reconciler.cluster.port import Port
 from reconciler.cluster.transport import MERGE_PATCH
 from reconciler.decisions.controller import controller_of
 from reconciler.decisions.plan import Apply, Create, Delete, Finalizers, Plan, Status, Write
-from reconciler.engine.ownership import is_applied
+from reconciler.engine.ownership import footprint, is_applied
 from reconciler.engine.stats import Stats
 from reconciler.errors import AlreadyExists, Conflict, NotFound
 
@@ -112,7 +112,7 @@ class Applier:
             return False
         if is_applied(desired, live, self._manager):
             return True
-        return self._answered.get(place) == (_digest(desired), _content(live))
+        return self._answered.get(place) == (_digest(desired), self._seen(desired, live))
 
     def _remember(self, place: Place, desired: JsonObject, made: JsonObject) -> None:
         """What the server makes of an apply is what it will make of the same apply again.
@@ -124,7 +124,10 @@ class Applier:
         if is_applied(desired, live, self._manager):
             self._answered.pop(place, None)
         else:
-            self._answered[place] = _digest(desired), _content(live)
+            self._answered[place] = _digest(desired), self._seen(desired, live)
+
+    def _seen(self, desired: JsonObject, live: JsonObject) -> bytes:
+        return _digest(footprint(desired, live, self._manager))
 
     # Create
 
@@ -229,12 +232,7 @@ def _named(write: Status, run: _Run) -> JsonObject:
     }
 
 
-def _content(obj: JsonObject) -> bytes:
-    """A digest of what an apply may change."""
-    hidden = ("resourceVersion", "managedFields", "generation")
-    meta = {name: part for name, part in obj["metadata"].items() if name not in hidden}
-    return _digest({**obj, "metadata": meta, "status": None})
-
-
-def _digest(obj: JsonObject) -> bytes:
-    return hashlib.blake2b(orjson.dumps(obj, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
+def _digest(value: Any) -> bytes:
+    return hashlib.blake2b(
+        orjson.dumps(value, option=orjson.OPT_SORT_KEYS), digest_size=16
+    ).digest()

@@ -22,6 +22,8 @@ _QUANTITIES = frozenset({"limits", "requests", "capacity", "hard"})
 _QUANTITY = frozenset({"sizeLimit", "divisor"})
 _DEFAULTED = frozenset({"apiVersion", "apiGroup", "divisor", "expirationSeconds", "protocol"})
 """What the server adds inside values that are owned as a whole."""
+_EMPTY: tuple[Any, ...] = ({}, [])
+_NOTHING: Fields = {".": {}}
 _SUFFIXES = {
     "n": Decimal("1e-9"),
     "u": Decimal("1e-6"),
@@ -43,6 +45,17 @@ def is_applied(desired: JsonObject, live: JsonObject, manager: str) -> bool:
     if not wanted["metadata"]:
         del wanted["metadata"]
     return _same_fields(wanted, live, owned, quantities=False)
+
+
+def footprint(desired: JsonObject, live: JsonObject, manager: str) -> Any:
+    """All of ``live`` that an apply of ``desired`` looks at: its fields, and what we own."""
+    return [_projection(desired, live), _owned(live, manager)]
+
+
+def _projection(desired: Any, live: Any) -> Any:
+    if not isinstance(desired, dict) or not isinstance(live, dict):
+        return live
+    return {name: _projection(part, live.get(name)) for name, part in desired.items()}
 
 
 def _owned(live: JsonObject, manager: str) -> Fields | None:
@@ -69,15 +82,18 @@ def _same(desired: Any, live: Any, owned: Fields, *, quantity: bool, quantities:
 
 
 def _same_fields(desired: JsonObject, live: JsonObject, owned: Fields, *, quantities: bool) -> bool:
+    """Nulls count for nothing; an empty value need not be owned (1.20 does not list it)."""
     wanted = {name: part for name, part in desired.items() if part is not None}
-    if {f"f:{name}" for name in wanted} != owned.keys() - {"."}:
+    asked = {f"f:{name}" for name in desired}
+    needed = {f"f:{name}" for name, part in wanted.items() if part not in _EMPTY}
+    if not needed <= owned.keys() or not owned.keys() - {"."} <= asked:
         return False
     return all(
         name in live
         and _same(
             part,
             live[name],
-            owned[f"f:{name}"],
+            owned.get(f"f:{name}", _NOTHING),
             quantity=quantities or name in _QUANTITY,
             quantities=name in _QUANTITIES,
         )

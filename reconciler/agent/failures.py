@@ -29,6 +29,7 @@ class Cause(enum.Enum):
     INCOMPLETE = "SourceFilesUnreadable"
     TOOL_MISSING = "ToolMissing"
     DUMP = "DumpFailed"
+    UNREACHABLE_DATABASE = "DatabaseUnreachable"
     DEADLINE = "DeadlineExceeded"
     STOPPED = "RunnerStopped"
     OTHER = "ToolFailed"
@@ -38,10 +39,11 @@ REMEDIES = {
     Cause.NO_REPOSITORY: "check spec.backend of the Repository",
     Cause.LOCKED: "wait until its owner is done; a lock of 30 minutes' age is removed by itself",
     Cause.WRONG_PASSWORD: "correct RESTIC_PASSWORD in the Repository's Secret",
-    Cause.DENIED: "correct the credentials in the Repository's Secret, or the rights in the backend",
+    Cause.DENIED: "correct the credentials in the Secret, or the rights in the backend",
     Cause.UNREACHABLE: "check the Repository's backend address and the network",
     Cause.DISK_FULL: "free space in the backend or the temporary directory",
     Cause.DAMAGED: "see the restic manual, Troubleshooting",
+    Cause.UNREACHABLE_DATABASE: "check the AppBinding and the database's Service",
     Cause.NO_SOURCE: "check the target's paths",
     Cause.INCOMPLETE: "let the backup container read them (securityContext), or exclude them",
 }
@@ -67,8 +69,11 @@ class ToolFailed(TandemError):  # noqa: N818 -- reads as a state of the world
         super().__init__(str(failure))
 
 
+EXIT_INCOMPLETE = 3
+"""restic backup: some source files could not be read; the snapshot of the others is there."""
+
 _EXIT_CODES = {
-    3: Cause.INCOMPLETE,
+    EXIT_INCOMPLETE: Cause.INCOMPLETE,
     10: Cause.NO_REPOSITORY,
     11: Cause.LOCKED,
     12: Cause.WRONG_PASSWORD,

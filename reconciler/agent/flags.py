@@ -26,6 +26,8 @@ IGNORED = frozenset(
         *("retention-keep-last", "retention-keep-hourly", "retention-keep-daily"),
         *("retention-keep-weekly", "retention-keep-monthly", "retention-keep-yearly"),
         *("retention-keep-tags", "retention-prune", "retention-dry-run"),
+        # the session names its invoker, and the invoker its Repository
+        *("invoker-kind", "invoker-name", "repository"),
         # computed from the status of the session, or meant for other commands
         *("host", "restoresession", "master"),
     }

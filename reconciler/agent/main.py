@@ -6,19 +6,23 @@ nothing. This module parses flags and calls one function a command; it decides n
 
 from __future__ import annotations
 
-# ruff: noqa: PLR0917, FBT002, S107
-# -- the parameters of a command are its flags: as many as Stash has, always given by name, and
-#    secret-dir is a directory.
+import functools
+import os
 
 import typer
 
-from reconciler.agent import flags
+from reconciler.agent import database, flags, job, maintenance, trigger
+from reconciler.agent.process import finish, surroundings, tools
+from reconciler.agent.session import Duty, Sidecar
+from reconciler.agent.turn import Target
+from reconciler.engine.clock import SystemClock
 
 app = typer.Typer(
     name="agent",
     help="The data side: what runs in sidecars and Jobs. People seldom call it by hand.",
     no_args_is_help=True,
     add_completion=False,
+    pretty_exceptions_enable=False,  # a traceback with local variables would show passwords
 )
 
 
@@ -36,19 +40,20 @@ def run_backup(
 ) -> None:
     """Watch the sessions of one invoker and back up this pod's host (the sidecar)."""
     flags.refuse_unknown(context.args)
-    raise NotImplementedError
+    own = tools(secret_dir, scratch_dir, enable_cache)
+    target = Target(target_kind, target_name)
+    duty = Duty(own.surroundings.namespace(), invoker_kind, invoker_name, target)
+    finish(kubeconfig, lambda port: Sidecar(port, own, duty).run())
 
 
 @app.command("backup-pvc", context_settings=flags.LENIENT)
 def backup_pvc(
     context: typer.Context,
     backupsession: flags.BackupSession,
-    invoker_kind: flags.InvokerKind,
-    invoker_name: flags.InvokerName,
     target_kind: flags.TargetKind,
     target_name: flags.TargetName,
     output_dir: flags.OutputDir,
-    backup_paths: flags.BackupPaths = "",
+    backup_paths: flags.BackupPaths = "/stash-data",
     exclude: flags.Exclude = "",
     hostname: flags.Hostname = "",
     secret_dir: flags.SecretDir = "/etc/repository/secret",
@@ -60,7 +65,12 @@ def backup_pvc(
 ) -> None:
     """Back up paths of a volume (Function pvc-backup) and write output.json."""
     flags.refuse_unknown(context.args)
-    raise NotImplementedError
+    own = tools(secret_dir, scratch_dir, enable_cache)
+    place = own.surroundings.namespace(namespace)
+    target = Target(target_kind, target_name)
+    step = job.Step(place, backupsession, target, output_dir, hostname, report)
+    prepare = job.files(target, backup_paths, exclude)
+    finish(kubeconfig, lambda port: job.back_up(port, own, step, prepare))
 
 
 @app.command("update-status", context_settings=flags.LENIENT)
@@ -71,9 +81,6 @@ def update_status(
     backupsession: flags.BackupSession,
     target_kind: flags.TargetKind,
     target_name: flags.TargetName,
-    invoker_kind: flags.InvokerKind = "",
-    invoker_name: flags.InvokerName = "",
-    repository: flags.Repository = "",
     secret_dir: flags.SecretDir = "",
     scratch_dir: flags.ScratchDir = "/tmp",  # noqa: S108 -- the mount path of the volume tmp-dir
     enable_cache: flags.EnableCache = "true",
@@ -81,15 +88,15 @@ def update_status(
 ) -> None:
     """Report what output.json says to the BackupSession."""
     flags.refuse_unknown(context.args)
-    raise NotImplementedError
+    own = tools(secret_dir, scratch_dir, enable_cache)
+    step = job.Step(namespace, backupsession, Target(target_kind, target_name), output_dir)
+    finish(kubeconfig, lambda port: job.publish(port, own, step))
 
 
 @app.command("backup-mysql", context_settings=flags.LENIENT)
 def backup_mysql(
     context: typer.Context,
     backupsession: flags.BackupSession,
-    invoker_kind: flags.InvokerKind,
-    invoker_name: flags.InvokerName,
     target_kind: flags.TargetKind,
     target_name: flags.TargetName,
     output_dir: flags.OutputDir,
@@ -106,15 +113,20 @@ def backup_mysql(
 ) -> None:
     """Stream a dump of MySQL or MariaDB into restic (Functions mysql-backup, mariadb-backup)."""
     flags.refuse_unknown(context.args)
-    raise NotImplementedError
+    own = tools(secret_dir, scratch_dir, enable_cache)
+    place = own.surroundings.namespace(namespace)
+    step = job.Step(
+        place, backupsession, Target(target_kind, target_name), output_dir, hostname, report
+    )
+    source = database.Source(place, appbinding or target_name, own.surroundings, wait_timeout)
+    prepare = functools.partial(database.mysql, source, mysql_args)
+    finish(kubeconfig, lambda port: job.back_up(port, own, step, prepare))
 
 
 @app.command("backup-postgres", context_settings=flags.LENIENT)
 def backup_postgres(
     context: typer.Context,
     backupsession: flags.BackupSession,
-    invoker_kind: flags.InvokerKind,
-    invoker_name: flags.InvokerName,
     target_kind: flags.TargetKind,
     target_name: flags.TargetName,
     output_dir: flags.OutputDir,
@@ -132,7 +144,14 @@ def backup_postgres(
 ) -> None:
     """Stream a dump of PostgreSQL into restic (Function postgres-backup)."""
     flags.refuse_unknown(context.args)
-    raise NotImplementedError
+    own = tools(secret_dir, scratch_dir, enable_cache)
+    place = own.surroundings.namespace(namespace)
+    step = job.Step(
+        place, backupsession, Target(target_kind, target_name), output_dir, hostname, report
+    )
+    source = database.Source(place, appbinding or target_name, own.surroundings, wait_timeout)
+    prepare = functools.partial(database.postgres, source, pg_args, backup_cmd)
+    finish(kubeconfig, lambda port: job.back_up(port, own, step, prepare))
 
 
 @app.command("create-backupsession", context_settings=flags.LENIENT)
@@ -145,7 +164,13 @@ def create_backupsession(
 ) -> None:
     """Create the BackupSession of this schedule slot (what the CronJob runs)."""
     flags.refuse_unknown(context.args)
-    raise NotImplementedError
+    order = trigger.Order(
+        surroundings().namespace(namespace),
+        invoker_kind,
+        invoker_name,
+        os.environ.get("JOB_NAME", ""),
+    )
+    finish(kubeconfig, lambda port: trigger.create_backupsession(port, order, SystemClock()))
 
 
 @app.command("init-repository", context_settings=flags.LENIENT)
@@ -160,7 +185,9 @@ def init_repository(
 ) -> None:
     """Find the restic repository, or create it, and say so in the Repository's status."""
     flags.refuse_unknown(context.args)
-    raise NotImplementedError
+    own = tools(secret_dir, scratch_dir, enable_cache)
+    place = own.surroundings.namespace(namespace)
+    finish(kubeconfig, lambda port: maintenance.init_repository(port, own, place, repository))
 
 
 @app.command("maintain", context_settings=flags.LENIENT)
@@ -177,7 +204,14 @@ def maintain(
 ) -> None:
     """Apply the retention policy, verify and measure the repository after a session."""
     flags.refuse_unknown(context.args)
-    raise NotImplementedError
+    own = tools(secret_dir, scratch_dir, enable_cache)
+    place = own.surroundings.namespace(namespace)
+    finish(
+        kubeconfig,
+        lambda port: maintenance.maintain(
+            port, own, place, repository, backupsession, hosts=host or ()
+        ),
+    )
 
 
 @app.command("unlock", context_settings=flags.LENIENT)
@@ -190,6 +224,12 @@ def unlock(
     enable_cache: flags.EnableCache = "false",
     kubeconfig: flags.Kubeconfig = "",
 ) -> None:
-    """Remove the locks of dead processes; name the owner of every other lock."""
+    """Remove the locks of dead processes; name the owner of every other lock (exit code 1)."""
     flags.refuse_unknown(context.args)
-    raise NotImplementedError
+    own = tools(secret_dir, scratch_dir, enable_cache)
+    place = own.surroundings.namespace(namespace)
+    finish(kubeconfig, lambda port: maintenance.unlock(port, own, place, repository))
+
+
+if __name__ == "__main__":
+    app()

@@ -55,11 +55,14 @@ class Outcome:
 
 @attrs.frozen
 class PipeOutcome:
-    """How both ends of a pipe ended. ``producer_first``: whether the producer ended by itself."""
+    """How both ends of a pipe ended.
+
+    ``cut_short``: the consumer was well when we ended it, because the producer had failed.
+    """
 
     producer: Outcome
     consumer: Outcome
-    producer_first: bool
+    cut_short: bool
 
 
 class Stop:
@@ -139,16 +142,15 @@ class Runner:
                     self._end(writer)
                     raise
             ended = self._wait(lambda: writer.exited or reader.exited, end)
-            producer_first = writer.exited
-            if not producer_first:
+            if not writer.exited:
                 self._end(writer)
-            if ended or writer.exit_code != 0:
-                self._end(reader)  # before our copy of the writing end is closed
+            # Before our copy of the writing end is closed, or it would finish and store a half.
+            cut_short = writer.exit_code != 0 and self._end(reader)
         late = self._wait(lambda: reader.exited, end)
         if late:
             self._end(reader)
         return PipeOutcome(
-            writer.outcome(ended), reader.outcome(ended or late), producer_first and not ended
+            writer.outcome(ended or late), reader.outcome(ended or late), bool(cut_short)
         )
 
     def _require(self, command: Command) -> None:
@@ -186,13 +188,15 @@ class Runner:
                 self._clock.wait(self.stop.condition, left)
         return ""
 
-    def _end(self, child: _Child) -> None:
+    def _end(self, child: _Child) -> bool:
+        """End the process group, ever less gently. False when the child had ended by itself."""
         for number, grace in _GRACE:
             if child.exited:
-                return
+                return number is not _GRACE[0][0]
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, number)
             child.join(grace)
+        return True
 
 
 class _Child:

@@ -13,6 +13,8 @@ from typing import Any
 import attrs
 
 from reconciler.agent.surroundings import Pod
+from reconciler.api.backup import Member
+from reconciler.api.invoker import Invoker
 from reconciler.api.resources import JsonObject
 from reconciler.api.session import FINAL_SESSION_PHASES, FINAL_TARGET_PHASES
 
@@ -42,6 +44,19 @@ class Target:
             ref = entry.get("ref") or {}
             if (ref.get("kind"), ref.get("name")) == (self.kind, self.name):
                 return dict_of(entry)
+        return None
+
+    def member(self, invoker: Invoker) -> Member | None:
+        """The invoker's member that has this target."""
+        index = self.index(invoker)
+        return None if index is None else invoker.members[index]
+
+    def index(self, invoker: Invoker) -> int | None:
+        """The place of that member in the invoker."""
+        for index, member in enumerate(invoker.members):
+            ref = member.target.ref if member.target else None
+            if ref and (ref.kind, ref.name) == (self.kind, self.name):
+                return index
         return None
 
 

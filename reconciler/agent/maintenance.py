@@ -1,0 +1,337 @@
+"""Exclusive work on a repository: find or create it, apply retention, verify, measure, unlock.
+
+Run by the Jobs of the Repository controller, which sees to it that no session uses the repository
+meanwhile. What is found goes into the Repository's status and the session's conditions.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+import attrs
+
+from reconciler.agent import failures, locks, parsing, retention
+from reconciler.agent.failures import Cause, Failure, ToolFailed
+from reconciler.agent.job import invoker_of
+from reconciler.agent.patience import Patience
+from reconciler.agent.restic import Command
+from reconciler.agent.runner import Outcome
+from reconciler.agent.turn import dict_of, status_of
+from reconciler.agent.workshop import Tools, Workshop, open_workshop
+from reconciler.api import conditions as c
+from reconciler.api.decoding import encode
+from reconciler.api.resources import BACKUP_SESSIONS, REPOSITORIES, JsonObject, Resource
+from reconciler.cluster.port import Port
+from reconciler.decisions.conditions import timestamp
+from reconciler.errors import ApiUnavailable, NotFound, TandemError
+
+_log = logging.getLogger(__name__)
+
+
+@attrs.frozen
+class Finding:
+    """A condition to write; types, reasons and messages are Stash's."""
+
+    type: str
+    reason: str
+    message: str
+    holds: bool = True
+
+
+@attrs.define
+class _Result:
+    """What maintenance found; only what was found is written."""
+
+    findings: list[Finding] = attrs.field(factory=list)
+    measured: JsonObject = attrs.field(factory=dict)
+
+
+def init_repository(port: Port, tools: Tools, namespace: str, name: str) -> int:
+    """Find the repository or create it; 0 when it is there. Raises NotFound without the object.
+
+    It is created only when restic says for certain that there is none: a network error or a wrong
+    password is reported as it is (Stash runs ``init`` on any error, spec 13-22).
+    """
+    repository = port.get(REPOSITORIES, namespace, name)
+    try:
+        created = _find_or_create(open_workshop(tools, repository))
+        finding = Finding(
+            c.BACKEND_REPOSITORY_INITIALIZED,
+            c.BACKEND_REPOSITORY_FOUND,
+            "Repository has been created in the backend."
+            if created
+            else "Repository exist in the backend.",
+        )
+    except TandemError as error:
+        finding = Finding(
+            c.BACKEND_REPOSITORY_INITIALIZED,
+            c.FAILED_TO_INITIALIZE_BACKEND_REPOSITORY,
+            f"Failed to initialize backend repository. Reason: {error}",
+            holds=False,
+        )
+    _log.info("%s", finding.message)
+    _write_repository(port, tools, repository, [finding], {})
+    return 0 if finding.holds else 1
+
+
+def maintain(
+    port: Port,
+    tools: Tools,
+    namespace: str,
+    name: str,
+    session_name: str,
+    *,
+    hosts: Sequence[str] = (),
+) -> int:
+    """After a session: unlock, forget, check, stats. Always 0 once the outcome is written.
+
+    ``hosts``: those to apply the policy to; by default the session's succeeded ones. A step that
+    fails does not keep the next from being done; each has its own condition.
+    """
+    repository = port.get(REPOSITORIES, namespace, name)
+    session = _session(port, namespace, session_name)
+    result = _Result()
+    try:
+        shop = open_workshop(tools, repository)
+        locks.remove_stale(shop.restic, shop.runner)
+        _apply_retention(port, shop, session, hosts, result)
+        _verify(shop, result)
+        _measure(shop, result)
+    except TandemError as error:
+        done = {finding.type for finding in result.findings}
+        for failed in (_retention_failed(error), _integrity_failed(error)):
+            if failed.type not in done:
+                result.findings.append(failed)
+    _write_session(port, tools, session, result.findings)
+    result.measured.update(_of_session(session, session_name, repository))
+    _write_repository(port, tools, repository, (), result.measured)
+    return 0
+
+
+def unlock(port: Port, tools: Tools, namespace: str, name: str) -> int:
+    """Remove the stale locks; 1 if others are left, which are named. Raises ToolFailed."""
+    shop = open_workshop(tools, port.get(REPOSITORIES, namespace, name))
+    outcome = locks.remove_stale(shop.restic, shop.runner)
+    if not outcome.ok:
+        raise ToolFailed(_failure(outcome, "restic unlock"))
+    left = locks.held(shop.restic, shop.runner)
+    for lock in left:
+        _log.warning("still there: %s", lock)
+    return 1 if left else 0
+
+
+def _find_or_create(shop: Workshop) -> bool:
+    """True when it was created. Raises ToolFailed."""
+    found = shop.runner.run(shop.restic.probe())
+    if found.ok:
+        return False
+    why = _failure(found, "looking for the repository")
+    if why.cause is not Cause.NO_REPOSITORY:
+        raise ToolFailed(why)
+    made = shop.runner.run(shop.restic.init())
+    if made.ok:
+        return True
+    if shop.runner.run(shop.restic.probe()).ok:
+        return False  # somebody else created it at the same moment
+    raise ToolFailed(_failure(made, "creating the repository"))
+
+
+def _apply_retention(
+    port: Port, shop: Workshop, session: JsonObject, hosts: Sequence[str], result: _Result
+) -> None:
+    try:
+        chosen = tuple(hosts) or succeeded_hosts(session)
+        if not chosen:
+            return
+        invoker = invoker_of(port, session)
+        subject = f"{invoker.kind} {invoker.namespace}/{invoker.name}"
+        keep = retention.flags(encode(invoker.retention_policy), subject)
+        outcome = _exclusive(shop, shop.restic.forget(keep, chosen), "applying the policy")
+        removed = parsing.forgotten(outcome.stdout).removed
+    except TandemError as error:
+        result.findings.append(_retention_failed(error))
+        return
+    result.measured["snapshotsRemovedOnLastCleanup"] = removed
+    message = "Successfully applied retention policy."
+    result.findings.append(
+        Finding(c.RETENTION_POLICY_APPLIED, c.SUCCESSFULLY_APPLIED_RETENTION_POLICY, message)
+    )
+
+
+def _verify(shop: Workshop, result: _Result) -> None:
+    try:
+        _check(shop)
+    except ToolFailed as error:
+        if error.failure.cause in (Cause.DAMAGED, Cause.OTHER):
+            result.measured["integrity"] = False
+        result.findings.append(_integrity_failed(error))
+        return
+    result.measured["integrity"] = True
+    message = "Repository integrity verification succeeded."
+    result.findings.append(
+        Finding(
+            c.REPOSITORY_INTEGRITY_VERIFIED, c.SUCCESSFULLY_VERIFIED_REPOSITORY_INTEGRITY, message
+        )
+    )
+
+
+def _check(shop: Workshop) -> None:
+    outcome = _exclusive(shop, shop.restic.check(), "the check of the repository")
+    if not parsing.is_sound(outcome.stdout):
+        raise ToolFailed(Failure(Cause.DAMAGED, "the check did not find it free of errors"))
+
+
+def _measure(shop: Workshop, result: _Result) -> None:
+    sizes, listed = (
+        shop.runner.run(command) for command in (shop.restic.stats(), shop.restic.snapshots())
+    )
+    try:
+        if sizes.ok:
+            result.measured["totalSize"] = parsing.size(parsing.total_size(sizes.stdout))
+        if listed.ok:
+            result.measured["snapshotCount"] = len(parsing.snapshots(listed.stdout))
+    except parsing.Unreadable as error:
+        _log.warning("the repository could not be measured: %s", error)
+
+
+def _exclusive(shop: Workshop, command: Command, doing: str) -> Outcome:
+    """A call that needs the repository for itself. Raises ToolFailed, naming a lock's owner."""
+    outcome = shop.runner.run(command)
+    if outcome.ok:
+        return outcome
+    why = _failure(outcome, doing)
+    if why.cause is Cause.LOCKED:
+        why = locks.explain(shop.restic, shop.runner, outcome)
+    raise ToolFailed(why)
+
+
+def _failure(outcome: Outcome, doing: str) -> Failure:
+    if outcome.ended_by:
+        return Failure(Cause.STOPPED, f"{doing} was ended because its pod is being stopped")
+    found = failures.of_restic(outcome.exit_code, outcome.stderr, outcome.stdout)
+    return Failure(found.cause, f"{doing} failed: {found.message}")
+
+
+def succeeded_hosts(session: JsonObject) -> tuple[str, ...]:
+    """The hosts of a session that were backed up: only theirs have a new snapshot."""
+    return tuple(
+        stat["hostname"]
+        for entry in status_of(session).get("targets") or ()
+        for stat in entry.get("stats") or ()
+        if stat.get("phase") == "Succeeded"
+    )
+
+
+def _retention_failed(error: TandemError) -> Finding:
+    message = f"Failed to apply retention policy. Reason: {error}"
+    reason = c.FAILED_TO_APPLY_RETENTION_POLICY
+    return Finding(c.RETENTION_POLICY_APPLIED, reason, message, holds=False)
+
+
+def _integrity_failed(error: TandemError) -> Finding:
+    message = f"Repository integrity verification failed. Reason: {error}"
+    reason = c.FAILED_TO_VERIFY_REPOSITORY_INTEGRITY
+    return Finding(c.REPOSITORY_INTEGRITY_VERIFIED, reason, message, holds=False)
+
+
+def _session(port: Port, namespace: str, name: str) -> JsonObject:
+    """The session; one that is deleted has no hosts and gets no conditions."""
+    try:
+        return port.get(BACKUP_SESSIONS, namespace, name)
+    except NotFound:
+        return {}
+
+
+def _of_session(session: JsonObject, name: str, repository: JsonObject) -> JsonObject:
+    """What the session adds to the Repository's status; its own moment is the backup's."""
+    if not session:
+        return {"lastMaintainedSession": name}
+    moment = session["metadata"]["creationTimestamp"]
+    first = status_of(repository).get("firstBackupTime") or moment
+    return {
+        "lastMaintainedSession": name,
+        "firstBackupTime": first,
+        "lastBackupTime": moment,
+    }
+
+
+def _write_session(
+    port: Port, tools: Tools, session: JsonObject, findings: Sequence[Finding]
+) -> None:
+    if session and findings:
+        _write(port, tools, BACKUP_SESSIONS, session, _merging(tools, findings, {}))
+
+
+def _write_repository(
+    port: Port,
+    tools: Tools,
+    repository: JsonObject,
+    findings: Sequence[Finding],
+    fields: JsonObject,
+) -> None:
+    _write(port, tools, REPOSITORIES, repository, _merging(tools, findings, fields))
+
+
+Change = Callable[[JsonObject], JsonObject]
+
+
+def _merging(tools: Tools, findings: Sequence[Finding], fields: JsonObject) -> Change:
+    """How an object's status changes: these fields and these conditions, all else as it is."""
+
+    def change(current: JsonObject) -> JsonObject:
+        status = {**status_of(current), **fields}
+        if findings:
+            generation = current["metadata"].get("generation")
+            found = [_entry(item, timestamp(tools.clock.now()), generation) for item in findings]
+            status["conditions"] = _merged(status.get("conditions") or [], found)
+        return status
+
+    return change
+
+
+def _write(port: Port, tools: Tools, resource: Resource, obj: JsonObject, change: Change) -> None:
+    """Write the status of this very object (by uid), however long the API server is away."""
+    meta = obj["metadata"]
+
+    def guarded(current: JsonObject) -> JsonObject | None:
+        return change(current) if current["metadata"]["uid"] == meta["uid"] else None
+
+    patience = Patience(tools.clock, tools.stop)
+    while True:
+        try:
+            port.update_status(resource, meta["namespace"], meta["name"], guarded)
+        except NotFound:
+            return
+        except TandemError as error:
+            _log.warning("the status of %s %s waits: %s", resource.kind, meta["name"], error)
+        else:
+            return
+        if not patience.again():
+            raise ApiUnavailable("stopped before the API server took the result")
+
+
+def _entry(finding: Finding, now: str, generation: int | None) -> JsonObject:
+    observed = {} if generation is None else {"observedGeneration": generation}
+    return {
+        "type": finding.type,
+        "status": "True" if finding.holds else "False",
+        "reason": finding.reason,
+        "message": finding.message,
+        "lastTransitionTime": now,
+        **observed,
+    }
+
+
+def _merged(old: list[JsonObject], found: list[JsonObject]) -> list[JsonObject]:
+    """The conditions, with those found in place of their predecessors.
+
+    ``lastTransitionTime`` moves only when the status does (Kubernetes convention).
+    """
+    before = {item["type"]: item for item in old}
+    for item in found:
+        previous = dict_of(before.get(item["type"]))
+        if previous.get("status") == item["status"] and "lastTransitionTime" in previous:
+            item["lastTransitionTime"] = previous["lastTransitionTime"]
+        before[item["type"]] = item
+    return list(before.values())

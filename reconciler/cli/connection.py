@@ -1,0 +1,92 @@
+"""The cluster that a command talks to, and the invoker that it was given by name.
+
+Used by the commands that need a cluster.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reconciler.api.invoker import INVOKERS
+from reconciler.api.resources import JsonObject, Resource
+from reconciler.errors import NotFound, TerminalError
+
+if TYPE_CHECKING:
+    from reconciler.cluster.port import Port, Reader
+
+
+def connect(kubeconfig: Path | None) -> Port:
+    """A client of the cluster. Raises TerminalError when the file is not there."""
+    # the kubernetes package takes a third of a second to import
+    from reconciler.cluster.client import Client
+    from reconciler.cluster.kubernetes_transport import KubernetesTransport
+
+    if kubeconfig is not None and not kubeconfig.is_file():
+        raise TerminalError(
+            f"{kubeconfig}: no such file; name the kubeconfig that kubectl uses,"
+            " or leave --kubeconfig out"
+        )
+    return Client(KubernetesTransport.from_kubeconfig(str(kubeconfig) if kubeconfig else None))
+
+
+def find_invoker(
+    reader: Reader, namespace: str, name: str, kind: str | None = None
+) -> tuple[Resource, JsonObject]:
+    """The BackupBatch or BackupConfiguration of this name.
+
+    Raises NotFound, naming the nearest known name, and TerminalError for an unknown kind or when
+    both kinds have the name.
+    """
+    found = [
+        (resource, obj)
+        for resource in _wanted(kind)
+        if (obj := _get(reader, resource, namespace, name)) is not None
+    ]
+    if not found:
+        raise NotFound(_absent(reader, namespace, name, kind))
+    if len(found) > 1:
+        raise TerminalError(
+            f"{namespace}/{name} is a BackupBatch and a BackupConfiguration; say which with --kind"
+        )
+    return found[0]
+
+
+def _wanted(kind: str | None) -> list[Resource]:
+    if kind is None:
+        return list(INVOKERS)
+    wanted = [resource for resource in INVOKERS if resource.kind.lower() == kind.lower()]
+    if not wanted:
+        known = " or ".join(resource.kind for resource in INVOKERS)
+        raise TerminalError(f"--kind {kind}: no such kind of invoker; use {known}")
+    return wanted
+
+
+def _get(reader: Reader, resource: Resource, namespace: str, name: str) -> JsonObject | None:
+    try:
+        return reader.get(resource, namespace, name)
+    except NotFound:
+        return None
+
+
+def _absent(reader: Reader, namespace: str, name: str, kind: str | None) -> str:
+    what = f"{kind or 'BackupBatch'} {namespace}/{name} not found"
+    known = [name for resource in _wanted(kind) for name in _names(reader, resource, namespace)]
+    near = difflib.get_close_matches(name, known, n=1)
+    if near:
+        return f"{what}; did you mean {near[0]}?"
+    if known:
+        return f"{what}; namespace {namespace} has {', '.join(sorted(known))}"
+    return f"{what}; namespace {namespace} has none, name another one with -n"
+
+
+def _names(reader: Reader, resource: Resource, namespace: str) -> list[str]:
+    try:
+        listing = reader.list(resource, namespace)
+    except NotFound as error:
+        raise NotFound(
+            f"the cluster does not serve {resource.plural}.{resource.group}; install Tandem's"
+            " CRDs: tandem crds | kubectl apply -f -"
+        ) from error
+    return [obj["metadata"]["name"] for obj in listing.items]

@@ -1,0 +1,50 @@
+"""What the commands print with: text for people, JSON for programs, errors for both.
+
+Used by every command module. Standard output carries results only; progress and errors go to
+standard error, so that ``tandem … --output json`` can be piped.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from typing import Any
+
+import orjson
+from rich.console import Console
+
+from reconciler.errors import InvalidObject, TandemError
+
+
+class Format(StrEnum):
+    """How a result is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def out(*, plain: bool = False) -> Console:
+    """Standard output. ``plain``: no colours and no cursor movement, as in a pipe."""
+    return Console(soft_wrap=True, highlight=False, no_color=plain or None)
+
+
+def err() -> Console:
+    """Standard error, for progress and remarks."""
+    return Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def emit_json(value: Any) -> None:
+    """Print a JSON value, indented, on standard output."""
+    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
+
+
+def report_error(error: TandemError) -> None:
+    """One line a fault on standard error: what object, which field, what to do."""
+    for line in _lines(error):
+        sys.stderr.write(f"error: {line}\n")
+
+
+def _lines(error: TandemError) -> list[str]:
+    if isinstance(error, InvalidObject):
+        return [f"{error.subject}: {fault}" for fault in error.faults]
+    return [" ".join(str(error).split())]

@@ -1,0 +1,114 @@
+"""``tandem trigger``: start a backup now, beside the schedule."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import attrs
+import typer
+
+from reconciler.api.durations import parse_duration
+from reconciler.api.resources import BACKUP_SESSIONS, JsonObject, Resource
+from reconciler.cli import connection, console, options, screens, summary
+from reconciler.cli.console import Format
+from reconciler.engine.clock import Clock, SystemClock
+from reconciler.errors import AlreadyExists, TemporaryError, TerminalError
+from reconciler.manifests import labels
+
+if TYPE_CHECKING:
+    from reconciler.cluster.port import Port, Reader
+
+INTERVAL = 1.0
+"""Seconds between two looks of --wait."""
+
+
+def trigger(
+    batch: Annotated[str, typer.Argument(metavar="BATCH", help="Name of the batch.")],
+    namespace: options.Namespace = "default",
+    kind: options.Kind = None,
+    kubeconfig: options.Kubeconfig = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end of the session.")] = False,
+    timeout: Annotated[
+        str, typer.Option(metavar="DURATION", help="How long --wait waits at most.")
+    ] = "24h",
+    output: options.Output = Format.TEXT,
+) -> None:
+    """Start a session of a batch now; a paused batch is backed up too.
+
+    Example: tandem trigger wordpress -n demo --wait
+
+    Exit codes: 0 created (with --wait: succeeded), 1 failed or skipped, 2 wrong usage.
+    """
+    seconds = _seconds(timeout)
+    port = connection.connect(kubeconfig)
+    clock = SystemClock()
+    invoker = connection.find_invoker(port, namespace, batch, kind)
+    session = create_session(port, clock, *invoker)
+    if wait:
+        session = await_end(port, clock, session, seconds)
+    line = summary.session_line(session)
+    if output is Format.JSON:
+        console.emit_json(attrs.asdict(line))
+    else:
+        console.out().print(screens.session_tree(line))
+    if wait and line.phase != "Succeeded":
+        raise typer.Exit(1)
+
+
+def _seconds(timeout: str) -> float:
+    try:
+        return parse_duration(timeout).total_seconds()
+    except ValueError as error:
+        raise TerminalError(f"--timeout {timeout}: {error}; write for example 90s or 2h") from error
+
+
+def create_session(port: Port, clock: Clock, resource: Resource, invoker: JsonObject) -> JsonObject:
+    """Create a session by hand. Raises TemporaryError when this second has one already."""
+    name = f"{invoker['metadata']['name']}-{int(clock.now().timestamp())}"
+    try:
+        return port.create(BACKUP_SESSIONS, _session(resource, invoker, name))
+    except AlreadyExists as error:
+        raise TemporaryError(
+            f"BackupSession {name} exists already: this very second is a slot of the schedule;"
+            " look at it with tandem status, or try again"
+        ) from error
+
+
+def _session(resource: Resource, invoker: JsonObject, name: str) -> JsonObject:
+    """No slot annotation: this is a session by hand."""
+    meta = invoker["metadata"]
+    return {
+        "apiVersion": BACKUP_SESSIONS.api_version,
+        "kind": BACKUP_SESSIONS.kind,
+        "metadata": {
+            "name": name,
+            "namespace": meta["namespace"],
+            "labels": {
+                **labels.offshoot(meta.get("labels")),
+                **labels.of_invoker(resource.kind, meta["name"]),
+            },
+            "ownerReferences": [labels.owner(invoker)],
+        },
+        "spec": {
+            "invoker": {
+                "apiGroup": resource.group,
+                "kind": resource.kind,
+                "name": meta["name"],
+            }
+        },
+    }
+
+
+def await_end(reader: Reader, clock: Clock, session: JsonObject, seconds: float) -> JsonObject:
+    """The session once it is final. Raises TemporaryError after ``seconds``."""
+    namespace, name = session["metadata"]["namespace"], session["metadata"]["name"]
+    give_up = clock.monotonic() + seconds
+    while not summary.session_line(session).final:
+        if clock.monotonic() > give_up:
+            raise TemporaryError(
+                f"BackupSession {namespace}/{name}: not final after {seconds:.0f} s; it goes on,"
+                " look at it with tandem status"
+            )
+        clock.sleep(INTERVAL)
+        session = reader.get(BACKUP_SESSIONS, namespace, name)
+    return session

@@ -93,8 +93,7 @@ class Node:
         for thread in self._threads:
             thread.join()
         self._threads = []
-        for uid in list(self._lives):
-            self.runtime.remove(uid)
+        self.runtime.close()
 
     def wake(self) -> None:
         """Something happened in the runtime; callable from every thread."""

@@ -66,5 +66,8 @@ class Runtime(Protocol):
     def remove(self, uid: str) -> None:
         """Forget the Pod; whatever still runs is killed, its sandbox is removed."""
 
+    def close(self) -> None:
+        """The node stops: end everything that runs."""
+
     def next_due(self) -> dt.datetime | None:
         """When something here changes by itself; None: only by the outside."""

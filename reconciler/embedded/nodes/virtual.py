@@ -126,6 +126,9 @@ class VirtualRuntime:
         for key in [key for key in self._running if key[0] == uid]:
             del self._running[key]
 
+    def close(self) -> None:
+        """Nothing runs that could outlive the model."""
+
     def next_due(self) -> dt.datetime | None:
         while self._ends and not self._is_current(self._ends[0]):
             heapq.heappop(self._ends)

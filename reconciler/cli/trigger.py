@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import attrs
 import typer
 
+from reconciler.agent.trigger import session_of
 from reconciler.api.durations import parse_duration
-from reconciler.api.resources import BACKUP_SESSIONS, JsonObject, Resource
+from reconciler.api.resources import BACKUP_SESSIONS, JsonObject
 from reconciler.cli import connection, console, options, screens, summary
 from reconciler.cli.console import Format
 from reconciler.engine.clock import Clock, SystemClock
 from reconciler.errors import AlreadyExists, TemporaryError, TerminalError
-from reconciler.manifests import labels
 
 if TYPE_CHECKING:
     from reconciler.cluster.port import Port, Reader
@@ -42,8 +42,8 @@ def trigger(
     seconds = _seconds(timeout)
     port = connection.connect(kubeconfig)
     clock = SystemClock()
-    invoker = connection.find_invoker(port, namespace, batch, kind)
-    session = create_session(port, clock, *invoker)
+    _, invoker = connection.find_invoker(port, namespace, batch, kind)
+    session = create_session(port, clock, invoker)
     if wait:
         session = await_end(port, clock, session, seconds)
     line = summary.session_line(session)
@@ -62,41 +62,16 @@ def _seconds(timeout: str) -> float:
         raise TerminalError(f"--timeout {timeout}: {error}; write for example 90s or 2h") from error
 
 
-def create_session(port: Port, clock: Clock, resource: Resource, invoker: JsonObject) -> JsonObject:
+def create_session(port: Port, clock: Clock, invoker: JsonObject) -> JsonObject:
     """Create a session by hand. Raises TemporaryError when this second has one already."""
-    name = f"{invoker['metadata']['name']}-{int(clock.now().timestamp())}"
+    session = session_of(invoker, clock.now(), scheduled=False)
     try:
-        return port.create(BACKUP_SESSIONS, _session(resource, invoker, name))
+        return port.create(BACKUP_SESSIONS, session)
     except AlreadyExists as error:
         raise TemporaryError(
-            f"BackupSession {name} exists already: this very second is a slot of the schedule;"
-            " look at it with tandem status, or try again"
+            f"BackupSession {session['metadata']['name']} exists already: this very second is a"
+            " slot of the schedule; look at it with tandem status, or try again"
         ) from error
-
-
-def _session(resource: Resource, invoker: JsonObject, name: str) -> JsonObject:
-    """No slot annotation: this is a session by hand."""
-    meta = invoker["metadata"]
-    return {
-        "apiVersion": BACKUP_SESSIONS.api_version,
-        "kind": BACKUP_SESSIONS.kind,
-        "metadata": {
-            "name": name,
-            "namespace": meta["namespace"],
-            "labels": {
-                **labels.offshoot(meta.get("labels")),
-                **labels.of_invoker(resource.kind, meta["name"]),
-            },
-            "ownerReferences": [labels.owner(invoker)],
-        },
-        "spec": {
-            "invoker": {
-                "apiGroup": resource.group,
-                "kind": resource.kind,
-                "name": meta["name"],
-            }
-        },
-    }
 
 
 def await_end(reader: Reader, clock: Clock, session: JsonObject, seconds: float) -> JsonObject:

@@ -30,18 +30,33 @@ WATCH_SLACK = 30.0
 class KubernetesTransport:
     """``reconciler.cluster.transport.Transport``; thread-safe."""
 
-    def __init__(self, connection: Connection, reconnect: Callable[[], Connection]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        reconnect: Callable[[], Connection],
+        *,
+        read_seconds: float = READ_SECONDS,
+    ) -> None:
         """``reconnect`` reads the credentials anew: a 401 may mean that they have been renewed."""
         self._connection = connection
         self._reconnect = reconnect
+        self._read_seconds = read_seconds
         self._lock = threading.Lock()
 
     @classmethod
     def from_kubeconfig(
-        cls, path: str | None = None, *, context: str | None = None
+        cls,
+        path: str | None = None,
+        *,
+        context: str | None = None,
+        read_seconds: float = READ_SECONDS,
     ) -> KubernetesTransport:
-        """See ``connection.connect``. Raises TerminalError."""
-        return cls(connect(path, context), lambda: connect(path, context))
+        """See ``connection.connect``. Raises TerminalError.
+
+        ``read_seconds`` bounds the wait for an answer; leader election needs a short one.
+        """
+        first = connect(path, context)
+        return cls(first, lambda: connect(path, context), read_seconds=read_seconds)
 
     @property
     def host(self) -> str:
@@ -49,7 +64,7 @@ class KubernetesTransport:
         return self._connection.host
 
     def send(self, request: Request) -> Response:
-        answer = self._open(request, _timeout(READ_SECONDS))
+        answer = self._open(request, _timeout(self._read_seconds))
         try:
             body = _decode(answer.read(), answer.headers)
         except urllib3.exceptions.HTTPError as error:

@@ -41,7 +41,7 @@ class Controller:
     name: str
     primary: Resource
     decide: Decide
-    watches: tuple[Watched, ...] = attrs.field(default=(), converter=tuple)
+    watches: tuple[Watched, ...] = ()
 
     @property
     def resources(self) -> tuple[Resource, ...]:

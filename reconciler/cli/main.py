@@ -87,3 +87,7 @@ def _show(error: typer.TyperException) -> None:
 def main() -> None:
     """What the console script calls."""
     sys.exit(execute(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

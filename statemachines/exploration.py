@@ -1,0 +1,180 @@
+"""Every order of everything that can happen in the small world, and the shortest story of a violation.
+
+``python -m statemachines.exploration`` explores all configurations and prints a table; tests call
+:func:`explore`, also with mutated tables and rules. Must not decide anything: ``operation.py`` does.
+
+Rules of this file:
+
+- Breadth first, worlds with fewer faults before worlds with more. So each world is looked at once,
+  with as much left to go wrong as there can be; a story has the fewest faults, then the fewest steps.
+- It ends when there is no world left to look at, or at the first violation.
+- Liveness: from every world, doing the first fair thing again and again comes to rest, and at rest
+  every session is final.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections import deque
+
+import attrs
+
+from statemachines import invariants
+from statemachines.environment import FAIR, FAULT, AgentRules
+from statemachines.invariants import Invariant
+from statemachines.operation import OperatorRules
+from statemachines.space import Space, State, Step
+from statemachines.world import JOB, PARALLEL, SEQUENTIAL, SIDECAR, Config
+
+MOST_TARGETS = 3
+_LIVENESS = next(each for each in invariants.ALL if each.holds is invariants.every_session_ends)
+
+
+@attrs.frozen
+class Trace:
+    """How a violation comes about: the sentences of what happened, in order."""
+
+    config: Config
+    invariant: Invariant
+    steps: tuple[str, ...]
+
+    def story(self) -> str:
+        """The trace as a page to read."""
+        lines = [f"A batch is created: {self.config}."]
+        lines += [f"{n}. {step[0].upper()}{step[1:]}." for n, step in enumerate(self.steps, 1)]
+        return "\n".join([*lines, f"This breaks {self.invariant}"])
+
+
+@attrs.frozen
+class Result:
+    """What an exploration has seen. ``violations`` has at most one trace: it stops at the first."""
+
+    config: Config
+    states: int
+    transitions: int
+    violations: tuple[Trace, ...]
+
+
+def explore(
+    config: Config,
+    *,
+    operator: OperatorRules | None = None,
+    agent: AgentRules | None = None,
+) -> Result:
+    """Explore ``config`` to the end, under the real tables and rules unless others are given."""
+    search = _Search(Space(config, operator or OperatorRules(), agent or AgentRules()))
+    trace = search.run()
+    found = () if trace is None else (trace,)
+    return Result(config, len(search.states), search.transitions, found)
+
+
+class _Search:
+    """One search. States have numbers in the order in which they were met."""
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        self.states: list[State] = []
+        self.transitions = 0
+        self._numbers: dict[State, int] = {}
+        self._parents: list[int] = []
+        self._depths: list[int] = []
+        self._fair: list[int] = []
+        self._queue: deque[int] = deque()
+        self._seeds: list[dict[State, int]] = [{} for _ in range(space.config.faults + 2)]
+
+    def run(self) -> Trace | None:
+        """The first violation, or None when there is nothing left to look at."""
+        self._seeds[0][self.space.canonical(self.space.start())] = -1
+        for faults in range(self.space.config.faults + 1):
+            trace = self._layer(faults)
+            if trace is not None:
+                return trace
+        return self._restless()
+
+    def _layer(self, faults: int) -> Trace | None:
+        """Look at every world that needs this many faults, those nearest to the start first."""
+        seeds = deque(self._seeds[faults].items())
+        while seeds or self._queue:
+            depth = self._depths[self._queue[0]] if self._queue else sys.maxsize
+            if seeds and self._depth_after(seeds[0][1]) <= depth:
+                self._meet(*seeds.popleft())
+                continue
+            trace = self._look(self._queue.popleft(), faults)
+            if trace is not None:
+                return trace
+        return None
+
+    def _depth_after(self, parent: int) -> int:
+        return 0 if parent < 0 else self._depths[parent] + 1
+
+    def _meet(self, state: State, parent: int) -> int:
+        number = self._numbers.get(state)
+        if number is None:
+            number = self._numbers[state] = len(self.states)
+            self.states.append(state)
+            self._parents.append(parent)
+            self._depths.append(self._depth_after(parent))
+            self._fair.append(-1)
+            self._queue.append(number)
+        return number
+
+    def _look(self, number: int, faults: int) -> Trace | None:
+        state = self.states[number]
+        steps = self.space.steps(state, with_faults=faults < self.space.config.faults)
+        self.transitions += len(steps)
+        following = -1
+        for step in steps:
+            if step.broken is not None:
+                return self._trace(number, step.broken, step.story)
+            after = self.space.canonical(step.state)
+            if step.kind == FAULT:
+                if after not in self._numbers:
+                    self._seeds[faults + 1].setdefault(after, number)
+                continue
+            met = self._meet(after, number)
+            if step.kind == FAIR and following < 0:
+                following = met
+        self._fair[number] = following
+        wrong = self.space.at_rest(state) if following < 0 else None
+        return None if wrong is None else self._trace(number, wrong, "nothing more happens")
+
+    def _restless(self) -> Trace | None:
+        """A world from which doing the first fair thing for ever never comes to rest."""
+        calm = [following < 0 for following in self._fair]
+        for start in range(len(calm)):
+            walk, number = {}, start
+            while not calm[number]:
+                if number in walk:
+                    return self._trace(number, _LIVENESS, "the same things happen again for ever")
+                walk[number] = None
+                number = self._fair[number]
+            for number in walk:
+                calm[number] = True
+        return None
+
+    def _trace(self, number: int, broken: Invariant, last: str) -> Trace:
+        """The way to a state, told again from the start with every target under its own name."""
+        path = [self.states[number]]
+        while (number := self._parents[number]) >= 0:
+            path.append(self.states[number])
+        stories, state = [], self.space.start()
+        for wanted in reversed(path[:-1]):
+            step = next(s for s in self.space.steps(state) if self._is(s, wanted))
+            stories.append(step.story)
+            state = step.state
+        final = [s.story for s in self.space.steps(state) if s.broken is broken]
+        return Trace(self.space.config, broken, (*stories, final[0] if final else last))
+
+    def _is(self, step: Step, wanted: State) -> bool:
+        return step.broken is None and self.space.canonical(step.state) == wanted
+
+
+def configurations(most_targets: int = MOST_TARGETS, faults: int = 2) -> tuple[Config, ...]:
+    """Every mix of sidecar and job; in Parallel order the order of the targets makes no difference."""
+    kinds, found = (SIDECAR, JOB), []
+    for count in range(1, most_targets + 1):
+        for mix in itertools.combinations_with_replacement(kinds, count):
+            found.append(Config(PARALLEL, mix, faults))
+        found += [Config(SEQUENTIAL, row, faults) for row in itertools.product(kinds, repeat=count)]
+    return tuple(found)

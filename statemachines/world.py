@@ -1,0 +1,123 @@
+"""The small world on which the machines are explored: what there is, and nothing about how it moves.
+
+Shared by ``invariants.py`` (what must hold in it), ``environment.py`` (how it moves by itself),
+``operation.py`` (how the operator moves it) and ``exploration.py``. It is explicit, so that a
+simulation can build the same values from what it observes and check the same invariants.
+
+Rules of this file:
+
+- Everything is a named tuple of strings, numbers and booleans: hashable, comparable, readable.
+- One batch, one repository, at most two sessions, at most three targets of one host each.
+- There is one row of targets, and it belongs to the session ``owner``. Two sessions of a batch that
+  run at once violate an invariant at once, so a second row would never be looked at.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+SIDECAR = "sidecar"
+JOB = "job"
+
+PARALLEL = "Parallel"
+SEQUENTIAL = "Sequential"
+
+NOBODY = -1
+"""Instead of the number of a session: no session."""
+
+ABSENT = "absent"
+"""Instead of the phase of a session: it does not exist."""
+
+
+class Target(NamedTuple):
+    """One target with its one host: what is stored in the owner's status, and what is true."""
+
+    kind: str
+    """``sidecar`` (a workload) or ``job`` (everything else)."""
+    exists: bool = True
+    sidecar: Literal["none", "outdated", "current"] = "none"
+    """What the workload's Pod template says. A Job's target always has ``none``."""
+    owed: int = 1
+    """Changes of the batch (its creation is one), less the rollouts that were made for them."""
+    runner: Literal["none", "starting", "ready", "working", "ended", "gone"] = "none"
+    """``ended``: the work is done and not reported. ``gone``: the Job is over, no Pod will come."""
+    claim: Literal["none", "living", "dead"] = "none"
+    """Whether a runner has claimed the host, and whether it lives."""
+    work: Literal["none", "good", "bad"] = "none"
+    """What the runner has made of it: ``good`` is a whole snapshot."""
+    report: Literal["none", "Succeeded", "Failed"] = "none"
+    """The host's entry in ``stats``."""
+    phase: str = "Pending"
+    point: bool = False
+    """The snapshot counts as a recovery point, and is there."""
+
+
+class Session(NamedTuple):
+    """One backup session, but for its targets."""
+
+    phase: str = ABSENT
+    slot: int = 0
+    """Which slot of the schedule it is for; 0: somebody created it by hand."""
+    listed: bool = False
+    """Whether the Repository lists it as active."""
+    late: bool = False
+    """Whether its deadline has passed."""
+    grace_over: bool = False
+    """Whether a runner that is missing has been missing for too long."""
+    maintained: bool = False
+    """Whether the repository has been maintained after it, as far as that could be done."""
+
+
+class Frame(NamedTuple):
+    """Everything but the targets."""
+
+    order: str = PARALLEL
+    """In which order a session starts its targets."""
+    batch: Literal["live", "deleting", "gone"] = "live"
+    paused: bool = False
+    cron_job: Literal["none", "active", "suspended"] = "none"
+    sessions: tuple[Session, Session] = (Session(), Session())
+    second_is_older: bool = False
+    """Sessions are ordered by time of creation, then name: within a second the name decides."""
+    owner: int = NOBODY
+    maintaining: int = NOBODY
+    """The session whose maintenance holds the repository."""
+    job: Literal["none", "running", "done", "dead"] = "none"
+    """The Job of that maintenance."""
+
+
+class World(NamedTuple):
+    """The whole world."""
+
+    frame: Frame
+    targets: tuple[Target, ...]
+
+
+class Config(NamedTuple):
+    """What is explored: the order, the kind of each target, and how much may go wrong."""
+
+    order: str
+    kinds: tuple[str, ...]
+    faults: int = 2
+
+    def start(self) -> World:
+        """A batch that somebody has just created."""
+        return World(Frame(self.order), tuple(Target(kind) for kind in self.kinds))
+
+    def __str__(self) -> str:
+        return f"{self.order} {'+'.join(self.kinds)}"
+
+
+FINAL_SESSION = frozenset(("Succeeded", "Failed", "Skipped"))
+FINAL_TARGET = frozenset(("Succeeded", "Failed"))
+
+
+def is_unfinished(session: Session) -> bool:
+    """The session exists and is not final."""
+    return session.phase != ABSENT and session.phase not in FINAL_SESSION
+
+
+def with_session(frame: Frame, number: int, session: Session) -> Frame:
+    """``frame`` with that session in place of its own."""
+    first, second = frame.sessions
+    return frame._replace(sessions=(session, second) if number == 0 else (first, session))

@@ -133,10 +133,11 @@ def _progressing(
     before = pods.condition(owner, "Progressing")
     since = pods.moment(before["lastUpdateTime"]) if before else now
     fresh = current is None or (before and before["reason"] == "NewReplicaSetAvailable")
-    if fresh or _advanced(owner, counts):
-        since = now
+    moved = fresh or _advanced(owner, counts)
+    since = now if moved else since
     deadline = since + dt.timedelta(seconds=seconds)
-    if now >= deadline:
+    late = before is not None and before["reason"] == "ProgressDeadlineExceeded" and not moved
+    if late or now >= deadline:
         message = f"{subject} has timed out progressing."
         return _progress(owner, now, "ProgressDeadlineExceeded", message), None
     made = _progress(owner, now, "ReplicaSetUpdated", f"{subject} is progressing.")

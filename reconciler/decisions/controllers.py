@@ -1,0 +1,335 @@
+"""The controllers of the operator: which decision looks at what, and what wakes it.
+
+``CONTROLLERS`` is read by ``reconciler.engine.operator``. A mapper answers which primary objects a
+changed object concerns; it is called with the old and the new state, works on raw JSON, and may
+name too many keys but never too few: a decision that finds nothing to do writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from reconciler.api.invoker import INVOKERS
+from reconciler.api.resources import (
+    APP_BINDINGS,
+    BACKUP_CONFIGURATIONS,
+    BACKUP_SESSIONS,
+    CRON_JOBS,
+    CRON_JOBS_V1BETA1,
+    FUNCTIONS,
+    JOBS,
+    PERSISTENT_VOLUME_CLAIMS,
+    PODS,
+    REPLICA_SETS,
+    REPOSITORIES,
+    ROLE_BINDINGS,
+    SECRETS,
+    SERVICE_ACCOUNTS,
+    TASKS,
+    WORKLOADS,
+    JsonObject,
+    Key,
+    Resource,
+)
+from reconciler.decisions import invoker, repository, session, workload, world
+from reconciler.decisions.controller import Controller, Keys, Watched, nothing, owned_by
+from reconciler.decisions.plan import View
+from reconciler.manifests import labels, names, sidecar
+
+_TARGETS = (*WORKLOADS, PERSISTENT_VOLUME_CLAIMS, APP_BINDINGS)
+
+
+def _namespace(obj: JsonObject) -> str:
+    return str(obj["metadata"].get("namespace") or "")
+
+
+# -- to invokers ----------------------------------------------------------------------------------
+
+
+def _invokers(view: View, resource: Resource, namespace: str | None) -> Iterator[JsonObject]:
+    for obj in view.list(resource, namespace):
+        yield {**obj, "kind": resource.kind}
+
+
+def target_to_invokers(target: Resource, resource: Resource) -> Keys:
+    """A target concerns the invokers that name it, and the one whose sidecar it carries."""
+
+    def keys(obj: JsonObject, view: View) -> Iterable[Key]:
+        kind, _, name = sidecar.mark_of(obj).partition("/")
+        if kind == resource.kind:
+            yield Key(_namespace(obj), name)
+        wanted = (target.kind, world.name_of(obj))
+        for found in _invokers(view, resource, _namespace(obj)):
+            if wanted in world.references(found):
+                yield Key.of(found)
+
+    return keys
+
+
+def repository_to_invokers(resource: Resource) -> Keys:
+    def keys(obj: JsonObject, view: View) -> Iterable[Key]:
+        for found in _invokers(view, resource, _namespace(obj)):
+            if world.repository_name(found) == world.name_of(obj):
+                yield Key.of(found)
+
+    return keys
+
+
+def secret_to_repositories(obj: JsonObject, view: View) -> Iterable[Key]:
+    for found in view.list(REPOSITORIES, _namespace(obj)):
+        backend = (found.get("spec") or {}).get("backend") or {}
+        if backend.get("storageSecretName") == world.name_of(obj):
+            yield Key.of(found)
+
+
+def secret_to_invokers(resource: Resource) -> Keys:
+    of_repository = repository_to_invokers(resource)
+
+    def keys(obj: JsonObject, view: View) -> Iterable[Key]:
+        for key in secret_to_repositories(obj, view):
+            found = view.get(REPOSITORIES, key.namespace, key.name)
+            yield from of_repository(found, view) if found else ()
+
+    return keys
+
+
+def session_to_invokers(resource: Resource) -> Keys:
+    def keys(obj: JsonObject, view: View) -> Iterable[Key]:
+        del view
+        kind, name = world.session_invoker(obj)
+        return (Key(_namespace(obj), name),) if kind == resource.kind else ()
+
+    return keys
+
+
+def rivals(other: Resource, resource: Resource) -> Keys:
+    """An invoker concerns those that name one of its targets: one of them may have the sidecar."""
+
+    def keys(obj: JsonObject, view: View) -> Iterable[Key]:
+        mine = set(world.references({**obj, "kind": other.kind}))
+        for found in _invokers(view, resource, _namespace(obj)):
+            if not mine.isdisjoint(world.references(found)):
+                yield Key.of(found)
+
+    return keys
+
+
+def step_to_invokers(resource: Resource) -> Keys:
+    """A Task or Function concerns every invoker with a Task: they are few, and seldom change."""
+
+    def keys(obj: JsonObject, view: View) -> Iterable[Key]:
+        del obj
+        for found in _invokers(view, resource, None):
+            if any(member.get("task") for member in world.members(found)):
+                yield Key.of(found)
+
+    return keys
+
+
+def lost_access_to_invokers(resource: Resource) -> Keys:
+    """Shared access rules concern all of the namespace, but only when they are gone."""
+    ours = (names.CRON_JOB_ACCOUNT, names.BACKUP_JOB_ACCOUNT, names.SIDECAR_ROLE)
+
+    def keys(obj: JsonObject, view: View) -> Iterable[Key]:
+        kind = SERVICE_ACCOUNTS if "roleRef" not in obj else ROLE_BINDINGS
+        gone = view.get(kind, _namespace(obj), world.name_of(obj)) is None
+        if gone and world.name_of(obj).startswith(ours):
+            yield from (Key.of(found) for found in view.list(resource, _namespace(obj)))
+
+    return keys
+
+
+def _of_invokers(resource: Resource) -> Controller:
+    return Controller(
+        name=resource.plural,
+        primary=resource,
+        decide=invoker.decide_for(resource),
+        watches=(
+            Watched(BACKUP_SESSIONS, session_to_invokers(resource)),
+            Watched(REPOSITORIES, repository_to_invokers(resource)),
+            Watched(SECRETS, secret_to_invokers(resource)),
+            *(Watched(other, rivals(other, resource)) for other in INVOKERS),
+            *(Watched(target, target_to_invokers(target, resource)) for target in _TARGETS),
+            Watched(CRON_JOBS, owned_by(resource)),
+            Watched(CRON_JOBS_V1BETA1, owned_by(resource)),
+            Watched(TASKS, step_to_invokers(resource)),
+            Watched(FUNCTIONS, step_to_invokers(resource)),
+            Watched(SERVICE_ACCOUNTS, lost_access_to_invokers(resource)),
+            Watched(ROLE_BINDINGS, lost_access_to_invokers(resource)),
+            Watched(JOBS, nothing),
+            Watched(PODS, nothing),
+        ),
+    )
+
+
+# -- to sessions ----------------------------------------------------------------------------------
+
+
+def _unfinished(view: View, namespace: str | None) -> Iterator[JsonObject]:
+    for found in view.list(BACKUP_SESSIONS, namespace):
+        if not world.is_final(found):
+            yield found
+
+
+def to_sessions(obj: JsonObject, view: View) -> Iterable[Key]:
+    """Whatever changes in a namespace may concern its unfinished sessions: they are few."""
+    yield from (Key.of(found) for found in _unfinished(view, _namespace(obj) or None))
+
+
+def pod_to_sessions(obj: JsonObject, view: View) -> Iterable[Key]:
+    """Only pods that run something of ours concern a session."""
+    of_job = (obj["metadata"].get("labels") or {}).get(labels.TASK) == "backup"
+    if of_job or sidecar.of(obj) is not None:
+        yield from to_sessions(obj, view)
+
+
+def invoker_to_sessions(resource: Resource) -> Keys:
+    def keys(obj: JsonObject, view: View) -> Iterable[Key]:
+        for found in _unfinished(view, _namespace(obj)):
+            if world.session_invoker(found) == (resource.kind, world.name_of(obj)):
+                yield Key.of(found)
+
+    return keys
+
+
+def session_to_rivals(obj: JsonObject, view: View) -> Iterable[Key]:
+    """A session that ends or goes may let a later one of the same invoker run."""
+    for found in _unfinished(view, _namespace(obj)):
+        if world.session_invoker(found) == world.session_invoker(obj):
+            yield Key.of(found)
+
+
+def repository_job_to_sessions(obj: JsonObject, view: View) -> Iterable[Key]:
+    """A maintenance Job concerns the session that it follows."""
+    del view
+    followed = (obj["metadata"].get("annotations") or {}).get(labels.SESSION)
+    if followed:
+        yield Key(_namespace(obj), followed)
+
+
+_SESSIONS = Controller(
+    name=BACKUP_SESSIONS.plural,
+    primary=BACKUP_SESSIONS,
+    decide=session.decide,
+    watches=(
+        Watched(JOBS, owned_by(BACKUP_SESSIONS)),
+        Watched(JOBS, repository_job_to_sessions),
+        Watched(PODS, pod_to_sessions),
+        Watched(REPLICA_SETS, nothing),
+        Watched(REPOSITORIES, to_sessions),
+        Watched(BACKUP_SESSIONS, session_to_rivals),
+        *(Watched(resource, invoker_to_sessions(resource)) for resource in INVOKERS),
+        *(Watched(target, to_sessions) for target in _TARGETS),
+        Watched(TASKS, to_sessions),
+        Watched(FUNCTIONS, to_sessions),
+        Watched(SERVICE_ACCOUNTS, nothing),
+        Watched(ROLE_BINDINGS, nothing),
+    ),
+)
+
+
+# -- to repositories ------------------------------------------------------------------------------
+
+
+def invoker_to_repository(obj: JsonObject, view: View) -> Iterable[Key]:
+    del view
+    name = world.repository_name({"kind": BACKUP_CONFIGURATIONS.kind, **obj})
+    return (Key(_namespace(obj), name),) if name else ()
+
+
+def session_to_repository(obj: JsonObject, view: View) -> Iterable[Key]:
+    """The Repository of the session's invoker; all that list it, when the invoker is gone."""
+    kind, name = world.session_invoker(obj)
+    found = world.invoker(view, _namespace(obj), kind, name)
+    if found is not None:
+        yield from invoker_to_repository(found, view)
+    for holder in view.list(REPOSITORIES, _namespace(obj)):
+        status = world.status_of(holder)
+        used = (*(status.get("activeSessions") or ()), status.get("maintaining"))
+        if world.name_of(obj) in used:
+            yield Key.of(holder)
+
+
+def pod_to_repository(obj: JsonObject, view: View) -> Iterable[Key]:
+    """A pod that outlives its maintenance Job keeps the repository locked."""
+    own = obj["metadata"].get("labels") or {}
+    if own.get(labels.TASK) != "maintain":
+        return
+    for found in view.list(REPOSITORIES, _namespace(obj)):
+        if names.limited(world.name_of(found)) == own.get(labels.REPOSITORY):
+            yield Key.of(found)
+
+
+_REPOSITORIES = Controller(
+    name=REPOSITORIES.plural,
+    primary=REPOSITORIES,
+    decide=repository.decide,
+    watches=(
+        *(Watched(resource, invoker_to_repository) for resource in INVOKERS),
+        Watched(SECRETS, secret_to_repositories),
+        Watched(JOBS, owned_by(REPOSITORIES)),
+        Watched(PODS, pod_to_repository),
+        Watched(BACKUP_SESSIONS, session_to_repository),
+        Watched(SERVICE_ACCOUNTS, nothing),
+        Watched(ROLE_BINDINGS, nothing),
+    ),
+)
+
+
+# -- to workloads ---------------------------------------------------------------------------------
+
+
+def invoker_to_workloads(other: Resource, resource: Resource) -> Keys:
+    """An invoker concerns the workloads that it names or named, and those that it has marked."""
+
+    def keys(obj: JsonObject, view: View) -> Iterable[Key]:
+        whole = {**obj, "kind": other.kind}
+        for kind, name in world.references(whole):
+            if kind == resource.kind:
+                yield Key(_namespace(obj), name)
+        alive = view.get(other, _namespace(obj), world.name_of(obj))
+        if alive is None or world.terminating(alive):
+            yield from _marked(view, whole, resource)
+
+    return keys
+
+
+def _marked(view: View, found: JsonObject, resource: Resource) -> Iterator[Key]:
+    mark = f"{found['kind']}/{world.name_of(found)}"
+    for item in view.list(resource, _namespace(found)):
+        if sidecar.mark_of(item) == mark:
+            yield Key.of(item)
+
+
+def session_to_workloads(resource: Resource) -> Keys:
+    """The last session of an invoker that is being deleted lets its sidecars go."""
+
+    def keys(obj: JsonObject, view: View) -> Iterable[Key]:
+        kind, name = world.session_invoker(obj)
+        found = world.invoker(view, _namespace(obj), kind, name)
+        if found is not None and world.terminating(found):
+            yield from _marked(view, {**found, "kind": kind}, resource)
+
+    return keys
+
+
+def _of_workloads(resource: Resource) -> Controller:
+    return Controller(
+        name=resource.plural,
+        primary=resource,
+        decide=workload.decide_for(resource),
+        watches=(
+            *(Watched(other, invoker_to_workloads(other, resource)) for other in INVOKERS),
+            Watched(BACKUP_SESSIONS, session_to_workloads(resource)),
+            Watched(PODS, owned_by(resource)),
+        ),
+    )
+
+
+CONTROLLERS: tuple[Controller, ...] = (
+    *map(_of_invokers, INVOKERS),
+    _SESSIONS,
+    _REPOSITORIES,
+    *map(_of_workloads, WORKLOADS),
+)
+"""All of them. Their order does not matter."""

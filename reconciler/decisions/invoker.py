@@ -1,0 +1,457 @@
+"""The decision for a BackupBatch or BackupConfiguration: set it up, keep it so, take it down.
+
+One plan sets a batch up: access rules where they are missing, its sidecars, its CronJob, its
+finalizer and its status. Drift is repaired and readiness is a condition, because everything here
+follows from what is there now and nothing from what was done before (spec 10.41 to 10.44). The
+machine ``statemachines.batch`` gives the phase; its intents are carried out here.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+
+import attrs
+
+from reconciler.api import conditions as c
+from reconciler.api.decoding import encode
+from reconciler.api.invoker import Invoker
+from reconciler.api.repository import Repository
+from reconciler.api.resources import (
+    BACKUP_BATCHES,
+    BACKUP_SESSIONS,
+    CRON_JOBS,
+    CRON_JOBS_V1BETA1,
+    SECRETS,
+    WORKLOADS,
+    JsonObject,
+    Key,
+    Resource,
+)
+from reconciler.api.schedule import Schedule
+from reconciler.decisions import access, conditions, history, repository, targets, workload, world
+from reconciler.decisions.conditions import Condition
+from reconciler.decisions.plan import (
+    Apply,
+    Decide,
+    Delete,
+    EventIntent,
+    Finalizers,
+    Plan,
+    Settings,
+    Status,
+    View,
+    Write,
+)
+from reconciler.decisions.targets import Target
+from reconciler.errors import Fault
+from reconciler.manifests import cron_job, labels, names, sidecar
+from statemachines import batch as machine
+
+SOURCE = "Invoker Controller"
+
+
+@attrs.frozen
+class World:
+    """Everything that the decision knows, read once."""
+
+    resource: Resource
+    obj: JsonObject
+    typed: Invoker | None
+    faults: tuple[Fault, ...]
+    repository: JsonObject | None
+    typed_repository: Repository | None
+    secret_problem: str
+    targets: tuple[Target, ...]
+    sessions: tuple[JsonObject, ...]
+    """From the oldest on."""
+    cron_jobs: Resource
+    cron_job: JsonObject | None
+
+    @property
+    def namespace(self) -> str:
+        return str(self.obj["metadata"]["namespace"])
+
+    @property
+    def status(self) -> JsonObject:
+        return world.status_of(self.obj)
+
+    @property
+    def repository_problem(self) -> str:
+        """Why the repository cannot be used yet, with the remedy; "" when it can."""
+        name = f"Repository {self.namespace}/{world.repository_name(self.obj)}"
+        if self.repository is None:
+            return f"{name} does not exist; create it, or name another one in spec.repository.name"
+        if self.typed_repository is None:
+            return f"{name} is not valid; see its condition {c.VALID}"
+        return self.secret_problem
+
+    @property
+    def cron_job_is_foreign(self) -> bool:
+        found, uid = self.cron_job, self.obj["metadata"]["uid"]
+        return found is not None and not labels.is_controlled_by(found, uid)
+
+    @property
+    def running(self) -> bool:
+        return any(world.phase_of(session) == "Running" for session in self.sessions)
+
+
+def decide_for(resource: Resource) -> Decide:
+    """The decision for the invokers of one kind."""
+
+    def decide(key: Key, view: View, now: dt.datetime, settings: Settings) -> Plan:
+        obj = view.get(resource, key.namespace, key.name)
+        if obj is None:
+            return Plan()
+        head = {"apiVersion": resource.api_version, "kind": resource.kind}
+        return decide_one(observe(resource, {**head, **obj}, view, settings), view, now, settings)
+
+    return decide
+
+
+def decide_one(seen: World, view: View, now: dt.datetime, settings: Settings) -> Plan:
+    phase = machine.TABLE.advance(_known(seen), facts(seen, view)).state
+    if phase == machine.TERMINATING:
+        return _take_down(seen, view, now, settings)
+    writes: list[Write] = list(_finalizer(seen))
+    events: list[EventIntent] = []
+    if phase != machine.PENDING:
+        writes += _set_up(seen, view)
+        events += _injected(seen)
+    ready = phase != machine.PENDING
+    writes += _cron_job(seen, view, settings, suspended=_is_suspended(seen, phase), create=ready)
+    slot = _next_slot(seen, phase, now)
+    writes += _status(seen, phase, slot, now)
+    writes += _surplus(seen, view)
+    events += _events(seen)
+    return Plan(tuple(writes), tuple(events), slot)
+
+
+def _known(seen: World) -> str:
+    phase = seen.status.get("phase")
+    return phase if phase in {state.name for state in machine.TABLE.states} else machine.PENDING
+
+
+# -- observing ------------------------------------------------------------------------------------
+
+
+def observe(resource: Resource, obj: JsonObject, view: View, settings: Settings) -> World:
+    meta = obj["metadata"]
+    namespace = meta["namespace"]
+    typed, faults = world.read_invoker(obj)
+    found = world.repository(view, namespace, world.repository_name(obj))
+    typed_repository, problem = _read_repository(view, namespace, found)
+    cron_jobs = CRON_JOBS if view.serves(CRON_JOBS) else CRON_JOBS_V1BETA1
+    seen = (
+        targets.read(view, obj, typed, typed_repository, settings.image)
+        if typed and not faults
+        else ()
+    )
+    return World(
+        resource=resource,
+        obj=obj,
+        typed=typed,
+        faults=faults,
+        repository=found,
+        typed_repository=typed_repository,
+        secret_problem=problem,
+        targets=tuple(seen),
+        sessions=tuple(world.sessions_of(view, namespace, resource.kind, meta["name"])),
+        cron_jobs=cron_jobs,
+        cron_job=view.get(cron_jobs, namespace, names.cron_job(meta["name"])),
+    )
+
+
+def _read_repository(
+    view: View, namespace: str, found: JsonObject | None
+) -> tuple[Repository | None, str]:
+    """The typed Repository, if it is usable, and what is wrong with its Secret."""
+    if found is None:
+        return None, ""
+    typed, faults = world.read_repository(found)
+    if typed is None or faults:
+        return None, ""
+    name = typed.spec.backend.storage_secret_name
+    return typed, world.secret_problem(view.get(SECRETS, namespace, name), name, namespace)
+
+
+def facts(seen: World, view: View) -> machine.Observation:
+    """The observation that the machine decides on."""
+    found = [target for target in seen.targets if not target.is_missing]
+    sidecars = [target for target in found if target.is_workload and target.sidecar is not None]
+    return machine.Observation(
+        deletion_requested=world.terminating(seen.obj),
+        spec_valid=seen.typed is not None and not seen.faults,
+        repository_found=seen.typed_repository is not None,
+        secret_found=not seen.secret_problem,
+        some_target_found=bool(found),
+        sidecars_in_place=all(_in_place(view, target) for target in sidecars),
+        session_in_flight=any(not world.is_final(session) for session in seen.sessions),
+        last_session=_last_outcome(seen.sessions),
+    )
+
+
+def _in_place(view: View, target: Target) -> bool:
+    return target.is_injected and target.obj is not None and workload.rolled_out(view, target.obj)
+
+
+def _last_outcome(sessions: tuple[JsonObject, ...]) -> machine.LastSession:
+    outcomes = {
+        "Succeeded": machine.LastSession.SUCCEEDED,
+        "Failed": machine.LastSession.FAILED,
+    }
+    phases = (world.phase_of(session) for session in reversed(sessions))
+    return next((outcomes[p] for p in phases if p in outcomes), machine.LastSession.NONE)
+
+
+# -- setting up -----------------------------------------------------------------------------------
+
+
+def _finalizer(seen: World) -> Iterator[Finalizers]:
+    present = tuple(seen.obj["metadata"].get("finalizers") or ())
+    if names.FINALIZER not in present:
+        yield _finalizers(seen, (*present, names.FINALIZER))
+
+
+def _finalizers(seen: World, wanted: tuple[str, ...]) -> Finalizers:
+    meta = seen.obj["metadata"]
+    version = meta["resourceVersion"]
+    return Finalizers(seen.resource, meta["namespace"], meta["name"], version, wanted)
+
+
+def _set_up(seen: World, view: View) -> Iterator[Write]:
+    """Access first: a sidecar without it would start and fail (spec 10.28)."""
+    accounts = set()
+    for target in seen.targets:
+        if target.sidecar is not None and target.obj is not None and target.resource is not None:
+            account = workload.service_account(target.obj)
+            if account not in accounts:
+                yield from access.for_sidecar(view, seen.namespace, account)
+            accounts.add(account)
+            yield Apply(target.resource, target.sidecar, create=False)
+
+
+def _injected(seen: World) -> Iterator[EventIntent]:
+    for target in seen.targets:
+        if target.obj is not None and target.sidecar is not None and not target.is_injected:
+            what = f"{target.ref.kind} {seen.namespace}/{target.ref.name}"
+            message = f"Injected the stash sidecar into {what}."
+            yield EventIntent(
+                target.obj, "Sidecar Injection Succeeded", message, source=workload.SOURCE
+            )
+
+
+def _is_suspended(seen: World, phase: str) -> bool:
+    """Suspended while paused, and while a slot could only produce a session that cannot start."""
+    paused = seen.typed is not None and seen.typed.paused
+    return paused or phase in (machine.PENDING, machine.TERMINATING)
+
+
+def _cron_job(
+    seen: World, view: View, settings: Settings, *, suspended: bool, create: bool
+) -> Iterator[Write]:
+    """Keep the CronJob as it is wanted; an invalid spec leaves the last good one as it is.
+
+    What that one triggers is skipped by the session decision, which says why.
+    """
+    if seen.typed is None or seen.faults or seen.cron_job_is_foreign:
+        return
+    if seen.cron_job is None and not create:
+        return
+    if create:
+        account = cron_job.service_account(seen.typed)
+        yield from access.for_cron_job(view, seen.namespace, account)
+    built = cron_job.build(
+        seen.typed, resource=seen.cron_jobs, image=settings.image, suspended=suspended
+    )
+    yield Apply(seen.cron_jobs, built, create=create)
+
+
+def _next_slot(seen: World, phase: str, now: dt.datetime) -> dt.datetime | None:
+    if seen.typed is None or seen.faults or _is_suspended(seen, phase):
+        return None
+    found = Schedule.parse(seen.typed.schedule).next_after(now)
+    return found.astimezone(dt.UTC) if found else None
+
+
+def _surplus(seen: World, view: View) -> Iterator[Delete]:
+    if seen.typed is None:
+        return
+    needed = _needed(seen, view)
+    limit = seen.typed.backup_history_limit
+    for session in history.surplus(seen.sessions, limit, needed):
+        meta = session["metadata"]
+        yield Delete(BACKUP_SESSIONS, meta["namespace"], meta["name"], meta["uid"])
+
+
+def _needed(seen: World, view: View) -> set[str]:
+    """Sessions whose maintenance is still to come: it reads their hosts."""
+    if seen.repository is None:
+        return set()
+    holding = world.status_of(seen.repository).get("maintaining") or ""
+    waiting = repository.due(view, seen.repository, (seen.obj,))
+    return {holding, *(world.name_of(session) for session in waiting)}
+
+
+# -- taking down ----------------------------------------------------------------------------------
+
+
+def _take_down(seen: World, view: View, now: dt.datetime, settings: Settings) -> Plan:
+    """A running session is finished; then the sidecars go; then the finalizer does.
+
+    The CronJob and the sessions go with their owner.
+    """
+    writes: list[Write] = list(_cron_job(seen, view, settings, suspended=True, create=False))
+    present = tuple(seen.obj["metadata"].get("finalizers") or ())
+    if names.FINALIZER not in present:
+        return Plan(tuple(writes))
+    if seen.running or next(marked(view, seen.obj), None) is not None:
+        return Plan((*writes, *_status(seen, machine.TERMINATING, None, now)))
+    rest = tuple(name for name in present if name != names.FINALIZER)
+    return Plan((*writes, _finalizers(seen, rest)))
+
+
+def marked(view: View, invoker: JsonObject) -> Iterator[JsonObject]:
+    """The workloads that carry the sidecar of this invoker."""
+    mark = f"{invoker['kind']}/{world.name_of(invoker)}"
+    for resource in WORKLOADS:
+        for obj in view.list(resource, invoker["metadata"]["namespace"]):
+            if sidecar.mark_of(obj) == mark:
+                yield obj
+
+
+# -- telling --------------------------------------------------------------------------------------
+
+
+def _status(
+    seen: World, phase: str, slot: dt.datetime | None, now: dt.datetime
+) -> Iterator[Status]:
+    wanted = _status_wanted(seen, phase, slot, now)
+    if wanted != seen.status:
+        meta = seen.obj["metadata"]
+        version = meta["resourceVersion"]
+        yield Status(seen.resource, meta["namespace"], meta["name"], version, wanted)
+
+
+def _status_wanted(
+    seen: World, phase: str, slot: dt.datetime | None, now: dt.datetime
+) -> JsonObject:
+    stored = seen.status
+    own = list(_conditions(seen, phase))
+    is_batch = seen.resource == BACKUP_BATCHES
+    if not is_batch:
+        for target in seen.targets:
+            own += targets.conditions_of(target, seen.namespace, seen.repository_problem)
+    last = seen.sessions[-1] if seen.sessions else None
+    found: JsonObject = {
+        **{key: stored[key] for key in ("lastSession", "lastSessionTime") if key in stored},
+        "phase": phase,
+        "observedGeneration": seen.obj["metadata"].get("generation", 0),
+        "conditions": conditions.merged(stored.get("conditions"), own, now),
+        "nextSessionTime": conditions.timestamp(slot) if slot else "",
+        **(_last(last, now) if last else {}),
+    }
+    if is_batch and not seen.faults:
+        found["memberConditions"] = _member_conditions(seen, now)
+    elif is_batch:
+        found["memberConditions"] = stored.get("memberConditions")
+    return {key: value for key, value in found.items() if value not in ("", [], None)}
+
+
+def _last(session: JsonObject, now: dt.datetime) -> JsonObject:
+    moment = conditions.timestamp(world.created(session, now))
+    return {"lastSession": world.name_of(session), "lastSessionTime": moment}
+
+
+def _member_conditions(seen: World, now: dt.datetime) -> list[JsonObject]:
+    """One entry a member; those of members that left the spec are not kept (spec 10.43)."""
+    stored = {
+        (item["target"].get("kind"), item["target"].get("name")): item.get("conditions")
+        for item in seen.status.get("memberConditions") or ()
+    }
+    entries = []
+    for target in seen.targets:
+        old = stored.get((target.ref.kind, target.ref.name))
+        found = targets.conditions_of(target, seen.namespace, seen.repository_problem)
+        entries.append(
+            {
+                "target": encode(target.ref),
+                "conditions": conditions.merged(old, found, now),
+            }
+        )
+    return entries
+
+
+def _conditions(seen: World, phase: str) -> Iterator[Condition]:
+    yield _valid(seen)
+    yield _repository_found(seen)
+    if seen.typed_repository is not None:
+        yield _secret_found(seen)
+    yield _cron_job_created(seen, phase)
+    if seen.typed is not None and seen.typed.paused:
+        message = "No session starts by the schedule; set spec.paused to false to resume."
+        yield Condition.of(c.PAUSED, holds=True, reason=c.PAUSED, message=message)
+
+
+def _valid(seen: World) -> Condition:
+    if seen.typed is None or seen.faults:
+        return Condition.of(
+            c.VALID, holds=False, reason=c.INVALID_SPEC, message=world.told(seen.faults)
+        )
+    message = "The spec is valid."
+    return Condition.of(c.VALID, holds=True, reason=c.SPEC_ACCEPTED, message=message)
+
+
+def _repository_found(seen: World) -> Condition:
+    found = seen.typed_repository is not None
+    name = f"Repository {seen.namespace}/{world.repository_name(seen.obj)}"
+    return Condition.of(
+        c.REPOSITORY_FOUND,
+        holds=found,
+        reason=c.REPOSITORY_AVAILABLE if found else c.REPOSITORY_NOT_AVAILABLE,
+        message=f"{name} exists." if found else seen.repository_problem,
+    )
+
+
+def _secret_found(seen: World) -> Condition:
+    problem = seen.secret_problem
+    return Condition.of(
+        c.BACKEND_SECRET_FOUND,
+        holds=not problem,
+        reason=c.BACKEND_SECRET_NOT_AVAILABLE if problem else c.BACKEND_SECRET_AVAILABLE,
+        message=problem or "The backend Secret has a RESTIC_PASSWORD.",
+    )
+
+
+def _cron_job_created(seen: World, phase: str) -> Condition:
+    name = names.cron_job(world.name_of(seen.obj))
+    if seen.cron_job_is_foreign:
+        message = (
+            f"CronJob {seen.namespace}/{name} belongs to something else; "
+            "delete it, or give this object another name."
+        )
+        return Condition.of(
+            c.CRON_JOB_CREATED, holds=False, reason=conditions.NAME_TAKEN, message=message
+        )
+    wanted = phase not in (machine.PENDING, machine.TERMINATING) or seen.cron_job is not None
+    created = (wanted and not seen.faults) or seen.cron_job is not None
+    return Condition.of(
+        c.CRON_JOB_CREATED,
+        holds=created,
+        reason=c.CRON_JOB_CREATION_SUCCEEDED if created else c.CRON_JOB_CREATION_FAILED,
+        message=(
+            f"CronJob {seen.namespace}/{name} triggers the sessions."
+            if created
+            else "The CronJob is not made before everything that the sessions need is there."
+        ),
+    )
+
+
+def _events(seen: World) -> Iterator[EventIntent]:
+    """One when the CronJob's name turns out to be taken; the condition remembers it."""
+    stored = conditions.find(seen.status.get("conditions"), c.CRON_JOB_CREATED)
+    told = stored is not None and stored.get("reason") == conditions.NAME_TAKEN
+    if seen.cron_job_is_foreign and not told:
+        name = names.cron_job(world.name_of(seen.obj))
+        message = f"CronJob {seen.namespace}/{name} belongs to something else."
+        yield EventIntent(seen.obj, "CronJob Creation Failed", message, "Warning", SOURCE)

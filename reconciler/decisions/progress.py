@@ -1,0 +1,406 @@
+"""How far one target of a session is: its hosts, its runners, its Job.
+
+Called by the session decision, once a target, in the order of the members. From the entry in the
+session's status and the world it makes the next entry and the writes that go with it. Hosts and
+targets advance by ``statemachines.host`` and ``statemachines.target``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+
+import attrs
+
+from reconciler.api.hosts import alias_of
+from reconciler.api.invoker import Invoker
+from reconciler.api.repository import Repository
+from reconciler.api.resources import JOBS, PERSISTENT_VOLUME_CLAIMS, JsonObject
+from reconciler.decisions import access, conditions, hosts, runners, runs, targets, world
+from reconciler.decisions.plan import Create, Delete, Settings, View, Write
+from reconciler.decisions.runners import Runner
+from reconciler.decisions.targets import Target
+from reconciler.manifests import jobs, labels, names
+from statemachines import host as host_machine
+from statemachines import target as target_machine
+
+TARGET_NOT_FOUND = "TargetNotFound"
+MEMBER_REMOVED = "MemberRemoved"
+DEADLINE_EXCEEDED = "DeadlineExceeded"
+NO_HOSTS = "NoHosts"
+HOST_FAILED = "HostFailed"
+WAITING_FOR_TURN = "WaitingForTurn"
+WAITING_FOR_REPOSITORY = "WaitingForRepository"
+_REMOVED = "The target is in the spec of its invoker no more."
+
+
+@attrs.frozen
+class Session:
+    """What is the same for all targets of a session."""
+
+    obj: JsonObject
+    invoker: Invoker | None
+    """None when the invoker is gone or cannot be read: then nothing new is started."""
+    repository: Repository | None
+    targets: tuple[Target, ...]
+    started: bool
+    """The session may use the repository."""
+    waits_for: str
+    """What it waits for until then, as a sentence."""
+    deadline: dt.datetime
+    now: dt.datetime
+    settings: Settings
+    view: View
+
+    @property
+    def namespace(self) -> str:
+        return str(self.obj["metadata"]["namespace"])
+
+    @property
+    def is_late(self) -> bool:
+        return self.now >= self.deadline
+
+
+@attrs.frozen
+class Step:
+    """What one look at a target has led to."""
+
+    entry: JsonObject
+    writes: tuple[Write, ...] = ()
+    look_at: tuple[dt.datetime, ...] = ()
+    given_up: tuple[JsonObject, ...] = ()
+    """The Failed stats that the operator has added because nobody else will."""
+
+
+@attrs.frozen
+class _Host:
+    name: str
+    claim: JsonObject
+    runner: Runner
+    state: str
+    overdue_at: dt.datetime
+
+
+def is_final(entry: JsonObject) -> bool:
+    return entry.get("phase") in ("Succeeded", "Failed")
+
+
+def advance(session: Session, entry: JsonObject, *, turn: bool) -> Step:
+    """The next entry of a target. A final one never changes (invariant 2)."""
+    if is_final(entry):
+        return Step(entry)
+    target = _target_of(session, entry)
+    going = (session.started and turn) or entry.get("phase", "Pending") != "Pending"
+    entry = _with_hosts(session, entry, target) if going else entry
+    job = _job(session, target)
+    seen = [_host(session, entry, target, claim, job, going) for claim in entry.get("hosts") or ()]
+    given_up = [_lost(session, host) for host in seen if _is_lost(entry, host)]
+    stats = [*(entry.get("stats") or ()), *given_up]
+    phase = target_machine.TABLE.advance(
+        entry.get("phase", target_machine.PENDING),
+        _facts(session, target, entry, seen, stats, turn),
+    ).state
+    found = _entry(session, entry, target, phase, seen, stats)
+    writes = _job_writes(session, target, seen, phase, job)
+    return Step(found, tuple(writes), tuple(_looks(session, seen, found)), tuple(given_up))
+
+
+def _target_of(session: Session, entry: JsonObject) -> Target | None:
+    ref = entry["ref"]
+    wanted = (ref.get("kind"), ref.get("name"))
+    return next((t for t in session.targets if (t.ref.kind, t.ref.name) == wanted), None)
+
+
+# -- hosts ----------------------------------------------------------------------------------------
+
+
+def _with_hosts(session: Session, entry: JsonObject, target: Target | None) -> JsonObject:
+    """The entry with its expected hosts: fixed once there is one, so scaling cannot hang it."""
+    started = entry.get("startTime") or conditions.timestamp(session.now)
+    if entry.get("hosts") or target is None or session.invoker is None:
+        return {**entry, "startTime": started}
+    alias = alias_of(session.invoker, target.index)
+    found = [{"hostname": name} for name in hosts.expected(session.view, target, alias)]
+    return {**entry, "startTime": started, "hosts": found}
+
+
+def _host(  # noqa: PLR0917 -- private, and called once
+    session: Session,
+    entry: JsonObject,
+    target: Target | None,
+    claim: JsonObject,
+    job: JsonObject | None,
+    going: bool,  # noqa: FBT001 -- private, and called once
+) -> _Host:
+    report = _report(entry, claim["hostname"])
+    runner = _runner(session, target, claim, job)
+    since = [conditions.moment(text) for text in (entry.get("startTime"), runner.since) if text]
+    overdue_at = max(since, default=session.now) + session.settings.runner_grace
+    observation = host_machine.Observation(
+        target_started=going,
+        runner_ready=runner.ready,
+        claimed=bool(claim.get("runner")),
+        runner_dead=runner.dead,
+        runner_overdue=not runner.ready and session.now >= overdue_at,
+        deadline_passed=session.is_late,
+        report=report,
+    )
+    state = host_machine.TABLE.advance(host_machine.PENDING, observation).state
+    return _Host(claim["hostname"], claim, runner, state, overdue_at)
+
+
+def _report(entry: JsonObject, host: str) -> host_machine.Report:
+    for stat in entry.get("stats") or ():
+        if stat.get("hostname") == host:
+            succeeded = stat.get("phase") == "Succeeded"
+            return host_machine.Report.SUCCEEDED if succeeded else host_machine.Report.FAILED
+    return host_machine.Report.NONE
+
+
+def _runner(
+    session: Session, target: Target | None, claim: JsonObject, job: JsonObject | None
+) -> Runner:
+    if claim.get("runner"):
+        return runners.of_claim(session.view, session.namespace, claim, session.now)
+    if target is None or session.invoker is None:
+        return Runner(dead=True, reason=MEMBER_REMOVED, message=_REMOVED)
+    if target.is_missing:
+        message = _missing(session, target)
+        return Runner(dead=True, reason=TARGET_NOT_FOUND, message=message)
+    if target.is_workload:
+        alias = alias_of(session.invoker, target.index)
+        mark = f"{session.invoker.kind}/{session.invoker.name}"
+        return runners.of_sidecar(session.view, target, claim["hostname"], alias, mark)
+    return _of_job(session, target, job)
+
+
+def _missing(session: Session, target: Target) -> str:
+    return f"{target.ref.kind} {session.namespace}/{target.ref.name} does not exist."
+
+
+def _of_job(session: Session, target: Target, job: JsonObject | None) -> Runner:
+    if job is None and target.task_faults:
+        message = world.told(target.task_faults)
+        return Runner(reason=conditions.TASK_NOT_AVAILABLE, message=message)
+    if job is not None and not labels.is_controlled_by(job, session.obj["metadata"]["uid"]):
+        message = f"Job {world.name_of(job)} belongs to something else; delete it."
+        return Runner(reason=conditions.NAME_TAKEN, message=message)
+    return runners.of_job(session.view, job)
+
+
+def _is_lost(entry: JsonObject, host: _Host) -> bool:
+    return (
+        host.state == host_machine.FAILED and _report(entry, host.name) is host_machine.Report.NONE
+    )
+
+
+def _lost(session: Session, host: _Host) -> JsonObject:
+    """The report that nobody else will write."""
+    reason, message = _why_lost(session, host)
+    return {"hostname": host.name, "phase": "Failed", "error": f"{reason}: {message}"}
+
+
+def _why_lost(session: Session, host: _Host) -> tuple[str, str]:
+    if host.runner.dead or not session.is_late:
+        return host.runner.reason, host.runner.message
+    passed = conditions.timestamp(session.deadline)
+    what = host.runner.message or "the backup had not finished."
+    return DEADLINE_EXCEEDED, f"The session's deadline {passed} passed: {what}"
+
+
+# -- the target -----------------------------------------------------------------------------------
+
+
+def _facts(  # noqa: PLR0917 -- private, and called once
+    session: Session,
+    target: Target | None,
+    entry: JsonObject,
+    seen: list[_Host],
+    stats: list[JsonObject],
+    turn: bool,  # noqa: FBT001 -- private, and called once
+) -> target_machine.Observation:
+    reported = {stat.get("hostname") for stat in stats}
+    return target_machine.Observation(
+        session_started=session.started,
+        turn_has_come=turn,
+        some_runner_ready=any(host.runner.ready for host in seen),
+        some_host_claimed=any(host.claim.get("runner") for host in seen),
+        all_hosts_reported=bool(seen) and all(host.name in reported for host in seen),
+        some_host_failed=any(stat.get("phase") == "Failed" for stat in stats),
+        given_up=bool(_why_given_up(session, target, entry, seen)),
+    )
+
+
+def _why_given_up(
+    session: Session, target: Target | None, entry: JsonObject, seen: list[_Host]
+) -> tuple[str, str] | tuple[()]:
+    """Why a target without any host is given up."""
+    if seen:
+        return ()
+    if session.is_late:
+        passed = conditions.timestamp(session.deadline)
+        return DEADLINE_EXCEEDED, f"The session's deadline {passed} passed: {_waits_for(session)}"
+    if "startTime" not in entry:
+        return ()
+    return _why_no_hosts(session, target, entry)
+
+
+def _why_no_hosts(
+    session: Session, target: Target | None, entry: JsonObject
+) -> tuple[str, str] | tuple[()]:
+    if target is None:
+        return MEMBER_REMOVED, _REMOVED
+    if target.is_missing:
+        return TARGET_NOT_FOUND, _missing(session, target)
+    if session.now < _grace_end(session, entry):
+        return ()
+    what = f"{target.ref.kind} {session.namespace}/{target.ref.name}"
+    return NO_HOSTS, f"{what} has no pod to back up; scale it up."
+
+
+def _waits_for(session: Session) -> str:
+    return session.waits_for or "the target's turn had not come."
+
+
+def _grace_end(session: Session, entry: JsonObject) -> dt.datetime:
+    return conditions.moment(entry["startTime"]) + session.settings.runner_grace
+
+
+def _entry(  # noqa: PLR0917 -- private, and called once
+    session: Session,
+    entry: JsonObject,
+    target: Target | None,
+    phase: str,
+    seen: list[_Host],
+    stats: list[JsonObject],
+) -> JsonObject:
+    reason, message = _why(session, entry, target, phase, seen, stats)
+    found = {
+        **entry,
+        "totalHosts": len(seen) if seen else None,
+        "phase": phase,
+        "reason": reason,
+        "message": message,
+        "stats": stats,
+    }
+    return {key: value for key, value in found.items() if value not in (None, "", [])}
+
+
+def _why(  # noqa: PLR0917 -- private, and called once
+    session: Session,
+    entry: JsonObject,
+    target: Target | None,
+    phase: str,
+    seen: list[_Host],
+    stats: list[JsonObject],
+) -> tuple[str, str]:
+    """One word and one sentence for why the target is in its phase."""
+    if phase == target_machine.PENDING:
+        if session.started:
+            return WAITING_FOR_TURN, "An earlier target of the sequence is not finished."
+        return WAITING_FOR_REPOSITORY, session.waits_for
+    if phase == target_machine.INJECTING:
+        waiting = [host.runner for host in seen if not host.runner.ready]
+        return (
+            (waiting[0].reason, waiting[0].message) if waiting else (NO_HOSTS, "No pod is there.")
+        )
+    if phase == target_machine.FAILED:
+        return _why_failed(session, target, entry, seen, stats)
+    words = {
+        target_machine.SCHEDULED: ("RunnerReady", "A runner is told to go."),
+        target_machine.RUNNING: ("HostClaimed", "A runner is at work."),
+        target_machine.SUCCEEDED: ("AllHostsSucceeded", "Every host was backed up."),
+    }
+    return words[phase]
+
+
+def _why_failed(
+    session: Session,
+    target: Target | None,
+    entry: JsonObject,
+    seen: list[_Host],
+    stats: list[JsonObject],
+) -> tuple[str, str]:
+    given_up = _why_given_up(session, target, entry, seen)
+    if given_up:
+        return given_up
+    failed = next(stat for stat in stats if stat.get("phase") == "Failed")
+    lost = next((h for h in seen if h.name == failed.get("hostname") and _is_lost(entry, h)), None)
+    reason = _why_lost(session, lost)[0] if lost else HOST_FAILED
+    return reason, f"Host {failed.get('hostname')}: {failed.get('error') or 'it failed.'}"
+
+
+def _looks(session: Session, seen: Iterable[_Host], entry: JsonObject) -> list[dt.datetime]:
+    """When this target must be looked at again though nothing happens."""
+    if is_final(entry) or "startTime" not in entry:
+        return []
+    found = [_grace_end(session, entry)]
+    for host in seen:
+        found += [host.overdue_at] if not host.runner.ready else []
+        found += [host.runner.look_at] if host.runner.look_at else []
+    return [moment for moment in found if moment > session.now]
+
+
+# -- its Job --------------------------------------------------------------------------------------
+
+
+def _job(session: Session, target: Target | None) -> JsonObject | None:
+    if target is None or target.is_workload:
+        return None
+    name = names.backup_job(world.name_of(session.obj), target.index)
+    return session.view.get(JOBS, session.namespace, name)
+
+
+def _job_writes(
+    session: Session,
+    target: Target | None,
+    seen: list[_Host],
+    phase: str,
+    job: JsonObject | None,
+) -> list[Write]:
+    """The Job of a target that needs one, or the end of one that nobody waits for any more."""
+    if target is None or target.is_workload:
+        return []
+    if job is not None:
+        return _stopped(session, seen, phase, job)
+    waiting = phase in (target_machine.INJECTING, target_machine.SCHEDULED)
+    ready = waiting and not target.is_missing and not target.task_faults
+    if not ready or session.invoker is None or session.repository is None:
+        return []
+    return _create(session, session.invoker, session.repository, target, seen)
+
+
+def _stopped(session: Session, seen: list[_Host], phase: str, job: JsonObject) -> list[Write]:
+    """A Job whose host was given up before anybody claimed it would only start in vain."""
+    claimed = any(host.claim.get("runner") for host in seen)
+    mine = labels.is_controlled_by(job, session.obj["metadata"]["uid"])
+    if phase != target_machine.FAILED or claimed or not mine or runs.finished(job):
+        return []
+    meta = job["metadata"]
+    return [Delete(JOBS, meta["namespace"], meta["name"], meta["uid"])]
+
+
+def _create(
+    session: Session,
+    invoker: Invoker,
+    repository: Repository,
+    target: Target,
+    seen: list[_Host],
+) -> list[Write]:
+    view, task = session.view, targets.task(session.view, target.member)
+    if task is None or not seen:
+        return []
+    built = jobs.backup(
+        invoker,
+        target.index,
+        repository,
+        session=session.obj,
+        host=seen[0].name,
+        task=task,
+        functions=targets.functions_of(view, task),
+        image=session.settings.image,
+        deadline_seconds=int((session.deadline - session.now).total_seconds()),
+    )
+    account = jobs.service_account(target.member.runtime_settings)
+    claim = [Create(PERSISTENT_VOLUME_CLAIMS, built.claim)] if built.claim else []
+    return [*access.for_jobs(view, session.namespace, account), *claim, Create(JOBS, built.job)]

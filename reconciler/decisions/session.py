@@ -1,0 +1,359 @@
+"""The decision for a BackupSession: may it run, how far are its targets, how did it end.
+
+It reads the world, lets each target advance (``progress``) and folds them by the machine
+``statemachines.session``. All of it is one status write under the session's resourceVersion: a
+report that comes in between makes the write fail, and the next look finds the report (invariants
+2 and 6).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+
+import attrs
+
+from reconciler.api import conditions as c
+from reconciler.api.decoding import encode
+from reconciler.api.durations import format_duration, parse_duration
+from reconciler.api.invoker import Invoker
+from reconciler.api.repository import Repository
+from reconciler.api.resources import BACKUP_SESSIONS, JsonObject, Key
+from reconciler.decisions import (
+    conditions,
+    progress,
+    repository,
+    runs,
+    skipping,
+    targets,
+    world,
+)
+from reconciler.decisions.conditions import Condition
+from reconciler.decisions.plan import Apply, EventIntent, Plan, Settings, Status, View, Write
+from reconciler.decisions.progress import Session, Step
+from reconciler.decisions.skipping import Reason
+from reconciler.manifests import labels
+from statemachines import session as machine
+
+SOURCE = "BackupSession Controller"
+STATUS_UPDATER = "Status Updater"
+
+
+@attrs.frozen
+class World:
+    """Everything that the decision knows, read once."""
+
+    obj: JsonObject
+    invoker: JsonObject | None
+    typed: Invoker | None
+    repository: JsonObject | None
+    typed_repository: Repository | None
+    skip: Reason | None
+    deadline: dt.datetime
+
+    @property
+    def status(self) -> JsonObject:
+        return world.status_of(self.obj)
+
+    @property
+    def entries(self) -> list[JsonObject]:
+        return list(self.status.get("targets") or ())
+
+    @property
+    def has_started(self) -> bool:
+        """Whether a target has left Pending: then nothing skips the session any more."""
+        return any(entry.get("phase", "Pending") != "Pending" for entry in self.entries)
+
+
+def decide(key: Key, view: View, now: dt.datetime, settings: Settings) -> Plan:
+    found = view.get(BACKUP_SESSIONS, key.namespace, key.name)
+    if found is None or world.terminating(found):
+        return Plan()
+    head = {"apiVersion": BACKUP_SESSIONS.api_version, "kind": BACKUP_SESSIONS.kind}
+    seen = observe({**head, **found}, view, now, settings)
+    if world.is_final(seen.obj):
+        return _finished(seen, view, now)
+    return _advance(seen, view, now, settings)
+
+
+# -- observing ------------------------------------------------------------------------------------
+
+
+def observe(obj: JsonObject, view: View, now: dt.datetime, settings: Settings) -> World:
+    namespace = obj["metadata"]["namespace"]
+    kind, name = world.session_invoker(obj)
+    invoker = world.invoker(view, namespace, kind, name)
+    if invoker is not None:
+        invoker = {**invoker, "kind": kind}
+    typed = world.read_invoker(invoker)[0] if invoker else None
+    found = world.repository(view, namespace, typed.repository) if typed else None
+    typed_repository = world.read_repository(found)[0] if found else None
+    return World(
+        obj=obj,
+        invoker=invoker,
+        typed=typed,
+        repository=found,
+        typed_repository=typed_repository,
+        skip=skipping.reason(view, obj),
+        deadline=_deadline(obj, typed, now, settings),
+    )
+
+
+def _deadline(
+    obj: JsonObject, typed: Invoker | None, now: dt.datetime, settings: Settings
+) -> dt.datetime:
+    """Fixed once it is written: a later ``spec.timeOut`` is for later sessions."""
+    written = world.status_of(obj).get("sessionDeadline")
+    if written:
+        return conditions.moment(written)
+    limit = settings.default_timeout
+    if typed is not None and typed.time_out:
+        try:
+            limit = parse_duration(typed.time_out)
+        except ValueError:
+            limit = settings.default_timeout  # the invoker is invalid and says so itself
+    return world.created(obj, now) + limit
+
+
+def _waits_for(seen: World) -> str:
+    """What keeps a session from the repository, as a sentence; "" when nothing does."""
+    name = world.name_of(seen.obj)
+    if seen.repository is None:
+        wanted = seen.typed.repository if seen.typed else ""
+        return f"Repository {wanted} does not exist."
+    status = world.status_of(seen.repository)
+    if name in (status.get("activeSessions") or ()):
+        return ""
+    which = f"Repository {world.name_of(seen.repository)}"
+    phase = status.get("phase") or "Pending"
+    if phase == "Ready":
+        return f"{which} has not let the session in yet."
+    return f"{which} is {phase}{_problem(status)}."
+
+
+def _problem(status: JsonObject) -> str:
+    bad = [item for item in status.get("conditions") or () if item["status"] == "False"]
+    return f": {bad[-1]['message'].rstrip('.')}" if bad else ""
+
+
+# -- advancing ------------------------------------------------------------------------------------
+
+
+def _advance(seen: World, view: View, now: dt.datetime, settings: Settings) -> Plan:
+    started = seen.has_started or (seen.skip is None and not _waits_for(seen))
+    skipped = seen.skip is not None and not seen.has_started
+    steps = [] if skipped else _steps(seen, view, now, settings, started=started)
+    entries = [step.entry for step in steps]
+    phase = machine.TABLE.advance(_known(seen), _facts(seen, entries, started=started)).state
+    status = _status(seen, phase, entries, now)
+    writes: list[Write] = [*_adopted(seen), *(w for step in steps for w in step.writes)]
+    if status != seen.status:
+        writes.append(_status_write(seen.obj, status))
+    events = (*_lost_hosts(seen, steps), *_events(seen, phase, entries))
+    return Plan(tuple(writes), events, _wake(seen, phase, steps, now))
+
+
+def _known(seen: World) -> str:
+    phase = world.phase_of(seen.obj)
+    return phase if phase in (machine.PENDING, machine.RUNNING) else machine.PENDING
+
+
+def _steps(
+    seen: World, view: View, now: dt.datetime, settings: Settings, *, started: bool
+) -> list[Step]:
+    """Each target's step in order: in a sequence, one's turn depends on those before it."""
+    session = _session(seen, view, now, settings, started=started)
+    sequential = seen.typed is not None and seen.typed.execution_order == "Sequential"
+    steps: list[Step] = []
+    for entry in _entries(seen):
+        turn = not sequential or all(progress.is_final(step.entry) for step in steps)
+        steps.append(progress.advance(session, entry, turn=turn))
+    return steps
+
+
+def _session(
+    seen: World, view: View, now: dt.datetime, settings: Settings, *, started: bool
+) -> Session:
+    members: tuple[targets.Target, ...] = ()
+    if seen.typed is not None and seen.invoker is not None:
+        members = tuple(
+            targets.read(view, seen.invoker, seen.typed, seen.typed_repository, settings.image)
+        )
+    return Session(
+        obj=seen.obj,
+        invoker=seen.typed,
+        repository=seen.typed_repository,
+        targets=members,
+        started=started,
+        waits_for="" if started else _waits_for(seen),
+        deadline=seen.deadline,
+        now=now,
+        settings=settings,
+        view=view,
+    )
+
+
+def _entries(seen: World) -> list[JsonObject]:
+    """The stored entries once the session has started; until then those of the spec as it is."""
+    if seen.has_started or seen.typed is None:
+        return seen.entries
+    return [
+        {"ref": encode(member.target.ref), "phase": "Pending"}
+        for member in seen.typed.members
+        if member.target is not None
+    ]
+
+
+def _facts(seen: World, entries: Sequence[JsonObject], *, started: bool) -> machine.Observation:
+    return machine.Observation(
+        must_be_skipped=seen.skip is not None,
+        may_use_repository=started,
+        some_target_started=seen.has_started,
+        all_targets_final=bool(entries) and all(map(progress.is_final, entries)),
+        some_target_failed=any(entry.get("phase") == "Failed" for entry in entries),
+    )
+
+
+def _adopted(seen: World) -> Iterator[Apply]:
+    """A session made by hand gets the labels and the owner that ``create-backupsession`` gives."""
+    if seen.typed is None or seen.invoker is None or world.terminating(seen.invoker):
+        return
+    meta = seen.obj["metadata"]
+    wanted = labels.of_invoker(seen.typed.kind, seen.typed.name)
+    present = meta.get("labels") or {}
+    owned = labels.controller_uid(seen.obj) is not None
+    if owned and all(present.get(key) == value for key, value in wanted.items()):
+        return
+    owner = {} if owned else {"ownerReferences": [encode(seen.typed.owner_reference())]}
+    adopted = {
+        "apiVersion": seen.obj["apiVersion"],
+        "kind": seen.obj["kind"],
+        "metadata": {
+            "name": meta["name"],
+            "namespace": meta["namespace"],
+            "uid": meta["uid"],
+            "labels": wanted,
+            **owner,
+        },
+    }
+    yield Apply(BACKUP_SESSIONS, adopted, create=False)
+
+
+def _wake(seen: World, phase: str, steps: Sequence[Step], now: dt.datetime) -> dt.datetime | None:
+    if phase not in (machine.PENDING, machine.RUNNING):
+        return None
+    looks = [moment for step in steps for moment in step.look_at]
+    return min((moment for moment in (seen.deadline, *looks) if moment > now), default=None)
+
+
+# -- telling --------------------------------------------------------------------------------------
+
+
+def _status_write(obj: JsonObject, status: JsonObject) -> Status:
+    meta = obj["metadata"]
+    return Status(BACKUP_SESSIONS, meta["namespace"], meta["name"], meta["resourceVersion"], status)
+
+
+def _status(seen: World, phase: str, entries: Sequence[JsonObject], now: dt.datetime) -> JsonObject:
+    stored = seen.status.get("conditions")
+    own = list(_conditions(seen, phase, entries))
+    types = {item.type for item in own}
+    foreign = [item["type"] for item in stored or () if item["type"] not in types]
+    found = {
+        **seen.status,
+        "phase": phase,
+        "sessionDeadline": conditions.timestamp(seen.deadline),
+        "sessionDuration": _duration(seen, phase, now),
+        "conditions": conditions.merged(stored, own, now, foreign=foreign),
+        "targets": list(entries),
+    }
+    return {key: value for key, value in found.items() if value not in (None, "", [])}
+
+
+def _duration(seen: World, phase: str, now: dt.datetime) -> str:
+    """From creation to the end, in whole milliseconds."""
+    if phase in (machine.PENDING, machine.RUNNING):
+        return ""
+    elapsed = now - world.created(seen.obj, now)
+    return format_duration(elapsed - elapsed % dt.timedelta(milliseconds=1))
+
+
+def _conditions(seen: World, phase: str, entries: Sequence[JsonObject]) -> Iterator[Condition]:
+    if phase == machine.SKIPPED and seen.skip is not None:
+        yield Condition.of(
+            c.SKIPPED, holds=True, reason=seen.skip.reason, message=seen.skip.message
+        )
+        return
+    late = [entry for entry in entries if entry.get("reason") == progress.DEADLINE_EXCEEDED]
+    if late and phase not in (machine.PENDING, machine.RUNNING):
+        names = ", ".join(f"{entry['ref']['kind']} {entry['ref']['name']}" for entry in late)
+        message = f"Not finished when the deadline passed: {names}."
+        yield Condition.of(
+            c.DEADLINE_EXCEEDED, holds=True, reason=c.DEADLINE_EXCEEDED, message=message
+        )
+    if phase == machine.RUNNING:
+        message = "The repository is initialised."
+        yield Condition.of(
+            c.BACKEND_REPOSITORY_INITIALIZED,
+            holds=True,
+            reason=c.BACKEND_REPOSITORY_FOUND,
+            message=message,
+        )
+
+
+def _lost_hosts(seen: World, steps: Sequence[Step]) -> Iterator[EventIntent]:
+    for step in steps:
+        for stat in step.given_up:
+            ref = step.entry["ref"]
+            what = f"host {stat['hostname']} of {ref.get('kind')} {ref.get('name')}"
+            message = f"Backup of {what} failed: {stat['error']}"
+            yield EventIntent(seen.obj, "Host Backup Failed", message, "Warning", STATUS_UPDATER)
+
+
+def _events(seen: World, phase: str, entries: Sequence[JsonObject]) -> Iterator[EventIntent]:
+    """One a change of phase. Stash writes one a reconcile (spec 10.18)."""
+    if phase == world.phase_of(seen.obj):
+        return
+    if phase == machine.RUNNING:
+        message = "The targets are being backed up."
+        yield EventIntent(seen.obj, "BackupSession Running", message, source=SOURCE)
+    elif phase == machine.SUCCEEDED:
+        message = "Every target was backed up."
+        yield EventIntent(seen.obj, "BackupSession Succeeded", message, source=SOURCE)
+    elif phase == machine.FAILED:
+        bad = [entry for entry in entries if entry.get("phase") == "Failed"]
+        what = "; ".join(f"{e['ref']['kind']}/{e['ref']['name']}: {e['message']}" for e in bad)
+        yield EventIntent(seen.obj, "BackupSession Failed", what, "Warning", SOURCE)
+    elif phase == machine.SKIPPED and seen.skip is not None:
+        message = seen.skip.message
+        yield EventIntent(seen.obj, "BackupSession Skipped", message, "Warning", SOURCE)
+
+
+# -- after the end --------------------------------------------------------------------------------
+
+
+def _finished(seen: World, view: View, now: dt.datetime) -> Plan:
+    """The phase never changes; only maintenance that could not report itself is reported."""
+    found = list(_maintenance(seen, view))
+    if not found:
+        return Plan()
+    stored = seen.status.get("conditions") or []
+    kept = [item["type"] for item in stored]
+    merged = conditions.merged(stored, found, now, foreign=kept)
+    return Plan((_status_write(seen.obj, {**seen.status, "conditions": merged}),))
+
+
+def _maintenance(seen: World, view: View) -> Iterator[Condition]:
+    if seen.repository is None or not world.has_good_host(seen.obj):
+        return
+    job = repository.maintenance_job(view, seen.repository, seen.obj)
+    if job is None or not runs.finished(job):
+        return
+    wanted = (
+        (c.RETENTION_POLICY_APPLIED, c.FAILED_TO_APPLY_RETENTION_POLICY),
+        (c.REPOSITORY_INTEGRITY_VERIFIED, c.FAILED_TO_VERIFY_REPOSITORY_INTEGRITY),
+    )
+    for type_, reason in wanted:
+        if conditions.find(seen.status.get("conditions"), type_) is None:
+            why = f"Job {world.name_of(job)} ended without a report; see its pods' logs."
+            yield Condition.of(type_, holds=False, reason=reason, message=why)

@@ -1,0 +1,213 @@
+"""The members of an invoker as they are in the world: the target, its sidecar, its Task.
+
+Called by the invoker decision for conditions and sidecars, and by the session decision for what a
+target lacks. Reads and builds; decides nothing about time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+
+from reconciler.api import conditions as c
+from reconciler.api.backup import BackupTarget, Member
+from reconciler.api.invoker import Invoker
+from reconciler.api.metadata import TargetRef
+from reconciler.api.repository import Repository
+from reconciler.api.resources import FUNCTIONS, TASKS, JsonObject, Resource
+from reconciler.decisions import conditions, workload, world
+from reconciler.decisions.conditions import Condition
+from reconciler.decisions.plan import View
+from reconciler.errors import Fault
+from reconciler.manifests import inputs, sidecar, tasks
+
+
+@attrs.frozen
+class Target:
+    """One member with a target, and what the world says about it."""
+
+    index: int
+    member: Member
+    ref: TargetRef
+    resource: Resource | None
+    """None for a kind that Tandem cannot look up: its Task may still know it."""
+    obj: JsonObject | None
+    holder: str
+    """The invoker that keeps this one out of the workload, as words; or ""."""
+    owned: bool
+    """A workload that another one makes (a Deployment's ReplicaSet)."""
+    sidecar: JsonObject | None
+    """The object to apply, for a workload that may have our sidecar now."""
+    task_faults: tuple[Fault, ...]
+
+    @property
+    def is_workload(self) -> bool:
+        return self.ref.kind in world.SIDECAR_KINDS
+
+    @property
+    def is_missing(self) -> bool:
+        return self.resource is not None and self.obj is None
+
+    @property
+    def is_injected(self) -> bool:
+        """Whether the workload's template has the sidecar as it is wanted now."""
+        return (
+            self.obj is not None and self.sidecar is not None and is_applied(self.obj, self.sidecar)
+        )
+
+
+def is_applied(obj: JsonObject, wanted: JsonObject) -> bool:
+    """Whether mark, fingerprint, image and args of the sidecar are those that are wanted."""
+    template = wanted["spec"]["template"]
+    container = sidecar.of(wanted)
+    found = sidecar.of(obj)
+    return (
+        found is not None
+        and container is not None
+        and sidecar.mark_of(obj) == sidecar.mark_of(wanted)
+        and sidecar.fingerprint_of(obj["spec"]["template"]) == sidecar.fingerprint_of(template)
+        and all(found.get(key) == container[key] for key in ("image", "args"))
+    )
+
+
+def read(
+    view: View, obj: JsonObject, invoker: Invoker, repository: Repository | None, image: str
+) -> Iterator[Target]:
+    """Every member with a target. ``obj`` is the invoker's JSON."""
+    for index, member in enumerate(invoker.members):
+        if member.target is not None:
+            yield _read_one(view, obj, invoker, index, member, member.target, repository, image)
+
+
+def _read_one(  # noqa: PLR0917 -- private, and called once
+    view: View,
+    obj: JsonObject,
+    invoker: Invoker,
+    index: int,
+    member: Member,
+    target: BackupTarget,
+    repository: Repository | None,
+    image: str,
+) -> Target:
+    resource = world.TARGETS.get(target.ref.kind)
+    found = view.get(resource, invoker.namespace, target.ref.name) if resource else None
+    is_workload = target.ref.kind in world.SIDECAR_KINDS
+    if found is not None and resource is not None:
+        found = {"apiVersion": resource.api_version, "kind": resource.kind, **found}
+    other = workload.is_held_by(view, found, obj) if found and is_workload else None
+    owned = bool(found and is_workload and workload.is_owned(found))
+    free = found is not None and is_workload and other is None and not owned
+    return Target(
+        index=index,
+        member=member,
+        ref=target.ref,
+        resource=resource,
+        obj=found,
+        holder=f"{other['kind']} {invoker.namespace}/{world.name_of(other)}" if other else "",
+        owned=owned,
+        sidecar=(
+            sidecar.build(found, invoker=invoker, member=member, repository=repository, image=image)
+            if free and found is not None and repository is not None
+            else None
+        ),
+        task_faults=()
+        if is_workload
+        else tuple(task_faults(view, invoker, index, repository, image)),
+    )
+
+
+# -- tasks ----------------------------------------------------------------------------------------
+
+
+def task(view: View, member: Member) -> JsonObject | None:
+    return view.get(TASKS, "", member.task.name) if member.task and member.task.name else None
+
+
+def functions_of(view: View, found: JsonObject) -> dict[str, JsonObject]:
+    """The Functions that the Task's steps name, as far as they exist."""
+    steps = (found.get("spec") or {}).get("steps") or ()
+    known = {step["name"]: view.get(FUNCTIONS, "", step["name"]) for step in steps}
+    return {name: function for name, function in known.items() if function is not None}
+
+
+def task_faults(
+    view: View, invoker: Invoker, index: int, repository: Repository | None, image: str
+) -> Iterator[Fault]:
+    """What keeps the member's Task from being turned into a Job."""
+    member = invoker.members[index]
+    path = f"{invoker.member_path(index)}.task.name"
+    found = task(view, member)
+    if found is None:
+        name = member.task.name if member.task else ""
+        yield Fault(path, f"the Task {name!r} does not exist", "create it, or name another one")
+        return
+    if repository is None:
+        return
+    variables = inputs.variables(invoker, member, repository, session="", host="", image=image)
+    yield from tasks.resolve(found, functions_of(view, found), variables).faults
+
+
+# -- conditions -----------------------------------------------------------------------------------
+
+
+def conditions_of(target: Target, namespace: str, repository_problem: str) -> list[Condition]:
+    """The conditions of one member."""
+    found = [_found(target, namespace)]
+    if target.is_workload:
+        found.append(_injected(target, namespace, repository_problem))
+    else:
+        found.append(_resolved(target))
+    return found
+
+
+def _found(target: Target, namespace: str) -> Condition:
+    what = f"{target.ref.kind} {namespace}/{target.ref.name}"
+    if target.is_missing:
+        message = f"{what} does not exist; create it, or take the member out of the spec."
+    elif target.resource is None:
+        message = f"{what} is left to its Task: Tandem does not look up this kind."
+    else:
+        message = f"{what} exists."
+    return Condition.of(
+        c.BACKUP_TARGET_FOUND,
+        holds=not target.is_missing,
+        reason=c.TARGET_NOT_AVAILABLE if target.is_missing else c.TARGET_AVAILABLE,
+        message=message,
+    )
+
+
+def _injected(target: Target, namespace: str, repository_problem: str) -> Condition:
+    problem = _injection_problem(target, namespace, repository_problem)
+    what = f"{target.ref.kind} {namespace}/{target.ref.name}"
+    return Condition.of(
+        c.STASH_SIDECAR_INJECTED,
+        holds=not problem,
+        reason=c.SIDECAR_INJECTION_FAILED if problem else c.SIDECAR_INJECTION_SUCCEEDED,
+        message=problem or f"The stash sidecar is in the pod template of {what}.",
+    )
+
+
+def _injection_problem(target: Target, namespace: str, repository_problem: str) -> str:
+    what = f"{target.ref.kind} {namespace}/{target.ref.name}"
+    if target.obj is None:
+        return f"{what} does not exist."
+    if target.is_injected:
+        return ""
+    if target.owned:
+        return f"{what} belongs to another object; name its owner as the target instead."
+    if target.holder:
+        return (
+            f"{what} already has the sidecar of {target.holder}; "
+            "take the target out of one of the two."
+        )
+    return repository_problem
+
+
+def _resolved(target: Target) -> Condition:
+    return Condition.of(
+        conditions.TASK_RESOLVED,
+        holds=not target.task_faults,
+        reason=(conditions.TASK_NOT_AVAILABLE if target.task_faults else conditions.TASK_AVAILABLE),
+        message=world.told(target.task_faults) or "The Task and its Functions exist.",
+    )

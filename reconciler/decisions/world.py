@@ -1,0 +1,176 @@
+"""Reading the View: the questions that several decisions ask, in the terms of the domain.
+
+Called by the decision modules and by the key mappers in ``controllers``. It answers from raw JSON
+where an object may be broken (another batch's spec must never break this one's decision), and
+decides nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+
+from reconciler.api.decoding import decode
+from reconciler.api.invoker import INVOKERS, Invoker, decode_invoker
+from reconciler.api.repository import Repository
+from reconciler.api.resources import (
+    APP_BINDINGS,
+    BACKUP_BATCHES,
+    BACKUP_SESSIONS,
+    PERSISTENT_VOLUME_CLAIMS,
+    REPOSITORIES,
+    WORKLOADS,
+    JsonObject,
+    Resource,
+)
+from reconciler.api.session import FINAL_SESSION_PHASES
+from reconciler.api.validation import validate
+from reconciler.decisions.plan import View
+from reconciler.errors import Fault, InvalidObject
+from reconciler.manifests import labels
+
+TARGETS: dict[str, Resource] = {
+    resource.kind: resource for resource in (*WORKLOADS, PERSISTENT_VOLUME_CLAIMS, APP_BINDINGS)
+}
+"""The kinds that a member's target may have. Like Stash, the kind decides, not the version."""
+
+SIDECAR_KINDS = frozenset(resource.kind for resource in WORKLOADS)
+
+
+def status_of(obj: JsonObject) -> JsonObject:
+    status: JsonObject = obj.get("status") or {}
+    return status
+
+
+def name_of(obj: JsonObject) -> str:
+    return str(obj["metadata"]["name"])
+
+
+def age_key(obj: JsonObject) -> tuple[str, str]:
+    """Orders objects from the oldest on; of two that are equally old the name decides."""
+    meta = obj["metadata"]
+    return (meta.get("creationTimestamp") or "", meta["name"])
+
+
+def created(obj: JsonObject, now: dt.datetime) -> dt.datetime:
+    """When the object was created; an object that is not created yet (dry run): now."""
+    text = obj["metadata"].get("creationTimestamp")
+    return dt.datetime.fromisoformat(text) if text else now
+
+
+def terminating(obj: JsonObject) -> bool:
+    return bool(obj["metadata"].get("deletionTimestamp"))
+
+
+# -- invokers -------------------------------------------------------------------------------------
+
+
+def invoker_resource(kind: str) -> Resource | None:
+    return next((resource for resource in INVOKERS if resource.kind == kind), None)
+
+
+def invoker(view: View, namespace: str, kind: str, name: str) -> JsonObject | None:
+    resource = invoker_resource(kind)
+    return view.get(resource, namespace, name) if resource else None
+
+
+def read_invoker(obj: JsonObject) -> tuple[Invoker | None, tuple[Fault, ...]]:
+    """The typed view, if the object can be read at all, and everything that is wrong with it."""
+    try:
+        typed = decode_invoker(obj, unknown="ignore")
+    except InvalidObject as error:
+        return None, error.faults
+    return typed, tuple(validate(typed))
+
+
+def invokers(view: View, namespace: str | None) -> Iterator[JsonObject]:
+    for resource in INVOKERS:
+        for obj in view.list(resource, namespace):
+            # Lists may come without kinds; an invoker's kind is half of its identity.
+            yield obj if "kind" in obj else {**obj, "kind": resource.kind}
+
+
+def members(obj: JsonObject) -> list[JsonObject]:
+    """The members in an invoker's raw spec; whatever is not of the right shape is left out."""
+    spec = obj.get("spec") or {}
+    found = spec.get("members") or [] if obj["kind"] == BACKUP_BATCHES.kind else [spec]
+    return [member for member in found if isinstance(member, dict)]
+
+
+def references(obj: JsonObject) -> list[tuple[str, str]]:
+    """(kind, name) of every target in an invoker's raw spec."""
+    refs = [(member.get("target") or {}).get("ref") or {} for member in members(obj)]
+    return [(ref.get("kind") or "", ref.get("name") or "") for ref in refs]
+
+
+def repository_name(obj: JsonObject) -> str:
+    """The Repository that an invoker's raw spec names, or ""."""
+    return str(((obj.get("spec") or {}).get("repository") or {}).get("name") or "")
+
+
+# -- sessions -------------------------------------------------------------------------------------
+
+
+def phase_of(session: JsonObject) -> str:
+    return status_of(session).get("phase") or "Pending"
+
+
+def is_final(session: JsonObject) -> bool:
+    return phase_of(session) in FINAL_SESSION_PHASES
+
+
+def session_invoker(session: JsonObject) -> tuple[str, str]:
+    """(kind, name) of a session's invoker."""
+    ref = (session.get("spec") or {}).get("invoker") or {}
+    return (ref.get("kind") or "", ref.get("name") or "")
+
+
+def sessions_of(view: View, namespace: str, kind: str, name: str) -> list[JsonObject]:
+    """The sessions of an invoker, from the oldest on.
+
+    They are found by their labels; a session made by hand without them gets them from the session
+    decision first. Long names share a label, so the spec decides.
+    """
+    found = view.list(BACKUP_SESSIONS, namespace, labels=labels.of_invoker(kind, name))
+    mine = [session for session in found if session_invoker(session) == (kind, name)]
+    return sorted(mine, key=age_key)
+
+
+def has_good_host(session: JsonObject) -> bool:
+    """Whether at least one host of the session was backed up."""
+    return any(
+        stat.get("phase") == "Succeeded"
+        for target in status_of(session).get("targets") or ()
+        for stat in target.get("stats") or ()
+    )
+
+
+# -- repositories ---------------------------------------------------------------------------------
+
+
+def repository(view: View, namespace: str, name: str) -> JsonObject | None:
+    return view.get(REPOSITORIES, namespace, name)
+
+
+def read_repository(obj: JsonObject) -> tuple[Repository | None, tuple[Fault, ...]]:
+    """The typed Repository, if it can be read at all, and everything that is wrong with it."""
+    try:
+        typed = decode(Repository, obj, unknown="ignore")
+    except InvalidObject as error:
+        return None, error.faults
+    return typed, tuple(validate(typed))
+
+
+def secret_problem(secret: JsonObject | None, name: str, namespace: str) -> str:
+    """Why the backend Secret cannot be used, with the remedy; "" when it can."""
+    if secret is None:
+        return f"Secret {namespace}/{name} does not exist; create it with the key RESTIC_PASSWORD"
+    given = {**(secret.get("data") or {}), **(secret.get("stringData") or {})}
+    if not given.get("RESTIC_PASSWORD"):
+        return f"Secret {namespace}/{name} has no value for RESTIC_PASSWORD; add the key"
+    return ""
+
+
+def told(faults: Sequence[Fault]) -> str:
+    """The faults as one message."""
+    return "; ".join(str(fault) for fault in faults)

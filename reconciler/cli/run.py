@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import sys
 from typing import Annotated
 
 import typer
 
-from reconciler.cli import connection, console, options, waiting
+from reconciler.api.durations import parse_duration
+from reconciler.cli import connection, options, waiting
 from reconciler.cli.console import Format
+from reconciler.errors import TerminalError
 
 
 def run(
@@ -18,36 +22,70 @@ def run(
     image: Annotated[
         str, typer.Option(help="Image of the sidecars and Jobs: that of the operator itself.")
     ] = "tandem/tandem:latest",
+    namespace: Annotated[
+        str | None,
+        typer.Option(
+            "--namespace",
+            "-n",
+            metavar="NAMESPACE",
+            help="Look after one namespace only; default: all.",
+            show_default=False,
+        ),
+    ] = None,
     operator_namespace: Annotated[
         str, typer.Option(metavar="NAMESPACE", help="Namespace of the operator's own objects.")
     ] = "tandem",
+    default_timeout: Annotated[
+        str, typer.Option(metavar="DURATION", help="Deadline of sessions without spec.timeOut.")
+    ] = "24h",
+    health_port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            metavar="NUMBER",
+            help="Port of /healthz, /readyz and /metrics; default: none.",
+            show_default=False,
+        ),
+    ] = None,
+    leader_elect: Annotated[
+        bool,
+        typer.Option(
+            "--leader-elect/--no-leader-elect",
+            help="Work only while holding the Lease tandem-operator.",
+        ),
+    ] = False,
     output: options.Output = Format.TEXT,
 ) -> None:
-    """Run the operator until it is told to stop (SIGTERM or Ctrl-C).
+    """Run the operator until it is told to stop (SIGTERM or Ctrl-C). It logs to standard error.
 
     Example: tandem run --kubeconfig ~/.kube/config --workers 8
 
-    Exit codes: 0 stopped on request, 1 failed, 2 wrong usage.
+    Exit codes: 0 stopped on request, 1 failed or lost the lease, 2 wrong usage.
     """
+    from reconciler.cli import operating
     from reconciler.decisions.plan import Settings
-    from reconciler.engine import operator
     from reconciler.engine.clock import SystemClock
+    from reconciler.observability import logs
 
+    clock = SystemClock()
+    logs.configure(clock, stream=sys.stderr, style=output.value)
+    settings = Settings(
+        image=image,
+        operator_namespace=operator_namespace,
+        default_timeout=_duration(default_timeout),
+    )
     port = connection.connect(kubeconfig)
-    settings = Settings(image=image, operator_namespace=operator_namespace)
-    loop = operator.build(port, SystemClock(), settings, workers=workers)
-    with waiting.until_told_to_stop() as told:
-        loop.start()
-        try:
-            _say("running", output)
-            told.wait()
-        finally:
-            loop.stop()
-    _say("stopped", output)
+    loop = operating.build(port, clock, settings, workers, namespace)
+    with waiting.until_told_to_stop() as told, operating.health(loop, health_port):
+        if leader_elect:
+            operating.lead(loop, told, port, clock, operator_namespace)
+        else:
+            operating.work(loop, told)
 
 
-def _say(state: str, output: Format) -> None:
-    if output is Format.JSON:
-        console.emit_json({"state": state})
-    else:
-        console.err().print(f"tandem {state}")
+def _duration(text: str) -> dt.timedelta:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise TerminalError(f"--default-timeout {text}: {error}; write for example 6h") from error

@@ -58,7 +58,10 @@ def demo(
     _require(PROGRAMS)
     clock = SystemClock()
     began = clock.monotonic()
-    with waiting.until_told_to_stop() as told, local.running(directory, node="process") as cluster:
+    with (
+        waiting.until_told_to_stop() as told,
+        local.running(directory, node="process", log_file="tandem.log") as cluster,
+    ):
         screen = console.err() if output is Format.JSON else console.out()
         with _progress(screen, clock, plain=plain) as progress:
             outcome = story.tell(Stage(cluster.client(), cluster.server, clock, progress, told))

@@ -1,0 +1,89 @@
+"""The operator with everything around it: Events, logs of phases, health, metrics, leadership.
+
+Used by ``run`` for any cluster, and by ``local`` for the embedded one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Iterator
+
+from reconciler.cluster.port import Port
+from reconciler.decisions.plan import Settings
+from reconciler.engine import operator
+from reconciler.engine.clock import Clock
+from reconciler.engine.health import HealthServer, pages
+from reconciler.engine.leader import LeaderElector
+from reconciler.engine.loop import Loop
+from reconciler.errors import TemporaryError
+from reconciler.observability import metrics, transitions
+from reconciler.observability.events import EventRecorder
+
+LEASE = "tandem-operator"
+
+
+def build(
+    port: Port, clock: Clock, settings: Settings, workers: int, namespace: str | None = None
+) -> Loop:
+    """The operator's loop, not started, recording Events and logging every change of a phase."""
+    recorder = EventRecorder(port, clock)
+    loop = operator.build(port, clock, settings, workers, recorder=recorder, namespace=namespace)
+    loop.view.on_change(transitions.log_phases)
+    return loop
+
+
+@contextlib.contextmanager
+def health(loop: Loop, port: int | None) -> Iterator[None]:
+    """Serve /healthz, /readyz and /metrics on ``port``; None: do not."""
+    if port is None:
+        yield
+        return
+    collectors = [metrics.of_loop(loop), metrics.of_backups(loop.view)]
+    served = pages(
+        problems=lambda: (),
+        ready=lambda: loop.ready,
+        metrics=lambda: metrics.render(collectors),
+    )
+    server = HealthServer(served, port=port)
+    server.start()
+    try:
+        yield
+    finally:
+        server.stop()
+
+
+def work(loop: Loop, told_to_stop: threading.Event) -> None:
+    """Run the loop until it is told to stop."""
+    loop.start()
+    try:
+        told_to_stop.wait()
+    finally:
+        loop.stop()
+
+
+def lead(
+    loop: Loop, told_to_stop: threading.Event, port: Port, clock: Clock, namespace: str
+) -> None:
+    """Run the loop while this process holds the lease. Raises TemporaryError when it is lost."""
+    elector = LeaderElector(port, clock, namespace=namespace, name=LEASE, identity=_identity())
+
+    def stop_when_told() -> None:
+        told_to_stop.wait()
+        elector.stop()
+
+    threading.Thread(target=stop_when_told, name="stop", daemon=True).start()
+    elector.run(loop.start, loop.stop)
+    if not told_to_stop.is_set():
+        raise TemporaryError(
+            f"Lease {namespace}/{LEASE} was lost to another operator, or could not be renewed;"
+            " start again to wait for it"
+        )
+
+
+def _identity() -> str:
+    """Unique, and readable in ``kubectl get lease``."""
+    return f"{os.environ.get('POD_NAME') or socket.gethostname()}_{secrets.token_hex(4)}"

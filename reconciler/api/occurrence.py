@@ -4,8 +4,9 @@ For ``schedule`` only, which reads the fields and states the rules that both mod
 
 croniter finds the next time where the offset from UTC never changes. It is given explicit lists of
 numbers only, since it reads some expressions differently (``3-3`` as the whole field). In zones
-with daylight saving ``_walk`` counts on as Kubernetes does, its odd behaviour in a half-hour zone
-included: what is shown as the next session must be what will happen.
+with daylight saving ``_walk`` counts on as Kubernetes does, its oddities included (it loses a day
+where the clock skips midnight, or changes by half an hour): what is shown as the next session must
+be what will happen.
 """
 
 from __future__ import annotations

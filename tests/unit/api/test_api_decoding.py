@@ -350,7 +350,7 @@ def test_objects_cannot_be_changed_behind_somebodys_back() -> None:
     decoded = decode(BackupConfiguration, DOCUMENTS_BY_NAME["files-configuration"])
 
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        decoded.spec.paused = True  # type: ignore[misc] -- that is the point
+        decoded.spec.paused = True  # type: ignore[misc]  # that is the point
 
 
 DOCUMENTS_BY_NAME["files-configuration"] = next(

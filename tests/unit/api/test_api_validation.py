@@ -148,9 +148,8 @@ def test_a_batch_without_members_has_nothing_to_back_up() -> None:
 
 def test_words_that_never_came_by_json_are_checked_too() -> None:
     right = batch()
-    wrong = attrs.evolve(
-        right, spec=attrs.evolve(right.spec, driver="Rustic", execution_order="sequential")
-    )
+    words: dict[str, Any] = {"driver": "Rustic", "execution_order": "sequential"}
+    wrong = attrs.evolve(right, spec=attrs.evolve(right.spec, **words))
 
     assert {f.path: f.remedy for f in validate(wrong)} == {
         "spec.driver": "did you mean Restic?",
@@ -454,7 +453,9 @@ def test_a_restore_batch_needs_members_with_targets() -> None:
             "url": "x", "service": {"scheme": "s", "name": "n", "port": 1}}}, "spec.clientConfig"),
     ],
 )  # fmt: skip
-def test_the_other_kinds_are_told_what_is_wrong(cls: type, spec: dict[str, Any], path: str) -> None:
-    obj = decode(cls, {"metadata": {"name": "x"}, "spec": spec}, unknown="ignore")
+def test_the_other_kinds_are_told_what_is_wrong(
+    cls: type[object], spec: dict[str, Any], path: str
+) -> None:
+    obj: object = decode(cls, {"metadata": {"name": "x"}, "spec": spec}, unknown="ignore")
 
     assert the_fault(obj).path == path

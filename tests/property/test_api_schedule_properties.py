@@ -1,9 +1,9 @@
 """Laws of schedules, against a model that knows nothing of parsing, croniter or walking.
 
 The model looks at every minute in turn: does the wall clock match the sets that the expression was
-written from? It agrees with Kubernetes wherever the offset changes by whole hours and not at midnight.
-(Elsewhere Kubernetes has oddities, which the table of truth holds: it loses a day in half-hour zones,
-and where midnight is skipped it loses that day of a schedule that is not for every day.)
+written from? It agrees with Kubernetes wherever the offset changes by whole hours and not at
+midnight. (Elsewhere Kubernetes has oddities, which the table of truth holds: it loses a day in
+half-hour zones, and, where midnight is skipped, that day of a schedule that is not daily.)
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def test_a_fixed_offset_gives_the_same_as_the_zone_it_is_taken_from(
 
     found = schedule.next_after(local)
 
-    # Compared by timestamp: in an hour that comes twice, equal moments of two zones compare unequal.
+    # By timestamp: in an hour that comes twice, equal moments of two zones compare unequal.
     assert fixed is None or (found is not None and found.timestamp() == fixed.timestamp())
 
 

@@ -7,15 +7,14 @@ Names, short names and categories are Kubernetes'.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import attrs
 
 from reconciler.api.resources import JsonObject, Resource
+from reconciler.embedded import structure as structures
+from reconciler.embedded.schema import Validator
 from reconciler.embedded.store import Bucket
-
-if TYPE_CHECKING:
-    from typing import Any as Node
+from reconciler.embedded.structure import Node
 
 NO_SUBRESOURCES: frozenset[str] = frozenset()
 
@@ -50,6 +49,11 @@ class Kind:
     scale: JsonObject = attrs.field(factory=dict)
     """The scale subresource's paths (specReplicasPath, ...) of a CRD."""
     structure: Node | None = None
+    validate: Validator | None = None
+    """The schema's validator, of a custom kind."""
+    served: bool = True
+    openapi: JsonObject = attrs.field(factory=dict)
+    """The schema as it was given, of a custom kind."""
 
     @property
     def bucket(self) -> Bucket:
@@ -86,7 +90,6 @@ def _kind(
     sub: str = "status",
     categories: str = "",
     fields: str = "",
-    storage: bool = True,
 ) -> Kind:
     group, _, version = api_version.rpartition("/")
     return Kind(
@@ -96,7 +99,7 @@ def _kind(
         categories=tuple(categories.split()),
         subresources=frozenset(sub.split()),
         fields=tuple(fields.split()),
-        storage=storage,
+        structure=structures.builtin().of_kind(api_version, kind),
     )
 
 
@@ -181,7 +184,8 @@ class Registry:
         self._stored.pop(bucket, None)
 
     def find(self, group: str, version: str, plural: str) -> Kind | None:
-        return self._kinds.get((group, version, plural))
+        found = self._kinds.get((group, version, plural))
+        return found if found is not None and found.served else None
 
     def of_bucket(self, bucket: Bucket) -> Kind:
         """The storage version of a resource. Raises KeyError when it is not served."""

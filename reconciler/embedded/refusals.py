@@ -20,6 +20,7 @@ _REASONS = {
     "Invalid value": "FieldValueInvalid",
     "Unsupported value": "FieldValueNotSupported",
     "Duplicate value": "FieldValueDuplicate",
+    "Not found": "FieldValueNotFound",
     "Forbidden": "FieldValueForbidden",
     "Too long": "FieldValueTooLong",
     "Too many": "FieldValueTooMany",

@@ -94,6 +94,11 @@ class Store:
         self._record(bucket, Change(self.version, "MODIFIED" if old else "ADDED", obj, old))
         return obj
 
+    def amend(self, bucket: Bucket, obj: JsonObject) -> None:
+        """Replace an object without a new version and without an event."""
+        meta = obj["metadata"]
+        self._objects[bucket][meta.get("namespace", "")][meta["name"]] = obj
+
     def remove(self, bucket: Bucket, namespace: str, name: str) -> JsonObject:
         """Delete; the last state is returned, with the resourceVersion of the deletion."""
         old = self._objects[bucket][namespace].pop(name)

@@ -7,7 +7,6 @@ store. A write that changes nothing is not stored and makes no event.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +17,6 @@ from reconciler.embedded.managed_fields import Writer
 from reconciler.embedded.routing import Route
 from reconciler.embedded.world import Options, World, as_version, mutable
 
-_SUBDOMAIN = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
 _SERVERS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
 """Metadata that only the server sets."""
 Change = Callable[[JsonObject], JsonObject]
@@ -41,14 +39,15 @@ def create(
     _stamp(world, meta)
     if kind.has_status:
         obj.pop("status", None)
-    admission.create(world, kind, obj, options)
+    admission.complete(kind, obj, options)
     if not applied:
         managed_fields.record(kind, {}, obj, Writer(options.manager, world.now()))
+    admission.create(world, kind, obj)
     if options.dry_run:
         return obj
     stored = world.store.put(kind.bucket, obj)
-    admission.created(world, kind, stored)
-    return world.store.get(kind.bucket, route.namespace, meta["name"]) or stored
+    admission.stored(world, kind, stored)
+    return stored
 
 
 def decoded(kind: Kind, route: Route, body: Any) -> JsonObject:
@@ -165,11 +164,12 @@ def change(
     new = make(mutable(old))
     _refuse_stale(kind, old, new)
     _carry_over(kind, old, new, route.subresource)
-    admission.update(world, kind, new, old, options, subresource=route.subresource)
-    _generation(kind, old, new)
+    admission.complete(kind, new, options)
     if not applied:
         writer = Writer(options.manager, world.now(), route.subresource)
         managed_fields.record(kind, old, new, writer)
+    admission.update(world, kind, new, old, route.subresource)
+    _generation(kind, old, new)
     if managed_fields.same(old, new):
         return old
     if options.dry_run:
@@ -182,7 +182,7 @@ def _commit(world: World, kind: Kind, new: JsonObject) -> JsonObject:
         deleting.finish(world, kind, new)
         return new
     stored = world.store.put(kind.bucket, new)
-    admission.updated(world, kind, stored)
+    admission.stored(world, kind, stored)
     return stored
 
 

@@ -45,11 +45,13 @@ class WorkQueue(Generic[Item]):
     def add(self, item: Item) -> None:
         """Hand ``item`` out as soon as possible."""
         with self._changed:
+            self._ripen()
             self._add(item)
 
     def add_at(self, item: Item, moment: dt.datetime) -> None:
         """Hand ``item`` out at ``moment`` (aware), unless it is handed out before."""
         with self._changed:
+            self._ripen()
             if item not in self._due or moment < self._due[item]:
                 self._due[item] = moment
                 heapq.heappush(self._heap, (moment, next(self._numbers), item))
@@ -73,6 +75,7 @@ class WorkQueue(Generic[Item]):
     def done(self, item: Item) -> None:
         """The work on a taken item has ended; if it was added meanwhile, it is ready again."""
         with self._changed:
+            self._ripen()
             self._processing.discard(item)
             if item in self._dirty:
                 self._ready.append(item)

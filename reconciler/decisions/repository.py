@@ -237,8 +237,8 @@ def _own_jobs(view: View, obj: JsonObject, task: str) -> list[JsonObject]:
     return [job for job in found if labels.is_controlled_by(job, meta["uid"])]
 
 
-def _session_of(job: JsonObject) -> str:
-    return str((job["metadata"].get("annotations") or {}).get(labels.SESSION) or "")
+def _session_of(job_or_pod: JsonObject) -> str:
+    return str((job_or_pod["metadata"].get("annotations") or {}).get(labels.SESSION) or "")
 
 
 def _unfinished_pods(view: View, obj: JsonObject, session: str) -> bool:
@@ -246,12 +246,7 @@ def _unfinished_pods(view: View, obj: JsonObject, session: str) -> bool:
     meta = obj["metadata"]
     wanted = {labels.TASK: "maintain", labels.REPOSITORY: names.limited(meta["name"])}
     pods = view.list(PODS, meta["namespace"], labels=wanted)
-    mine = (pod for pod in pods if f"--backupsession={session}" in _args(pod))
-    return any(not runs.has_ended(pod) for pod in mine)
-
-
-def _args(pod: JsonObject) -> list[str]:
-    return [arg for item in pod["spec"].get("containers") or () for arg in item.get("args") or ()]
+    return any(_session_of(pod) == session and not runs.has_ended(pod) for pod in pods)
 
 
 def facts(seen: World) -> machine.Observation:

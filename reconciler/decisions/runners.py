@@ -82,10 +82,7 @@ def is_ready(pod: JsonObject, mark: str) -> bool:
 
 
 def _belongs(pod: JsonObject, mark: str) -> bool:
-    container = sidecar.of(pod)
-    kind, _, name = mark.partition("/")
-    wanted = {f"--invoker-kind={kind}", f"--invoker-name={name}"}
-    return container is not None and wanted <= set(container.get("args") or ())
+    return sidecar.of(pod) is not None and sidecar.mark_of(pod) == mark
 
 
 def _why_not_ready(pods: list[JsonObject], what: str, mark: str) -> str:

@@ -159,7 +159,7 @@ def _job(
         "spec": {
             "backoffLimit": TRIES,
             "activeDeadlineSeconds": max(1, deadline_seconds),
-            "template": {"metadata": {"labels": dict(own)}, "spec": pod},
+            "template": {"metadata": {"labels": dict(own), **extra}, "spec": pod},
         },
     }
 

@@ -18,13 +18,13 @@ REPOSITORY = "tandem.appscode.com/repository"
 TASK = "tandem.appscode.com/task"
 """What a Job of ours is for: ``backup``, ``init`` or ``maintain``."""
 SESSION = "tandem.appscode.com/session"
-"""Annotation of a maintenance Job: the session that it follows."""
+"""Annotation of a maintenance Job and its pod: the session that they follow."""
 SLOT = "tandem.appscode.com/slot"
 """Annotation: the moment of the schedule (RFC 3339) that a session was created for."""
 SIDECAR_HASH = f"{STASH}/last-applied-backup-invoker-hash"
 """Pod-template annotation: what the sidecar container depends on, hashed."""
 SIDECAR_INVOKER = "tandem.appscode.com/invoker"
-"""Workload annotation: ``Kind/name`` of the invoker whose sidecar is in the workload."""
+"""Annotation of a workload and its pods: ``Kind/name`` of the invoker whose sidecar they carry."""
 OWN_KEYS = (COMPONENT, MANAGED_BY)
 
 COMMON: Mapping[str, str] = {COMPONENT: "stash-backup", MANAGED_BY: STASH}

@@ -33,11 +33,12 @@ def build(
 ) -> JsonObject:
     """The fields to apply to ``workload`` so that it carries the sidecar for ``member``."""
     pod = pod_part(invoker, member, repository, image)
+    mark = {labels.SIDECAR_INVOKER: invoker_mark(invoker)}
     return {
-        **_identity(workload, annotations={labels.SIDECAR_INVOKER: invoker_mark(invoker)}),
+        **_identity(workload, annotations=mark),
         "spec": {
             "template": {
-                "metadata": {"annotations": {labels.SIDECAR_HASH: fingerprint(pod)}},
+                "metadata": {"annotations": {**mark, labels.SIDECAR_HASH: fingerprint(pod)}},
                 "spec": pod,
             }
         },
@@ -151,9 +152,10 @@ def of(workload: JsonObject) -> JsonObject | None:
     return next((c for c in pod.get("containers") or () if c["name"] == names.SIDECAR), None)
 
 
-def mark_of(workload: JsonObject) -> str:
-    """``Kind/name`` of the invoker whose sidecar Tandem applied to the workload, or ""."""
-    found = (workload["metadata"].get("annotations") or {}).get(labels.SIDECAR_INVOKER)
+def mark_of(workload_or_pod: JsonObject) -> str:
+    """``Kind/name`` of the invoker whose sidecar is in the workload or pod, or ""."""
+    annotations = workload_or_pod["metadata"].get("annotations") or {}
+    found = annotations.get(labels.SIDECAR_INVOKER)
     return str(found or "")
 
 

@@ -32,7 +32,9 @@ Snapshot = list[JsonObject]
 """Objects as a cluster has them, uid, status and managed fields included."""
 
 _KNOWN = tuple(value for value in vars(resources).values() if isinstance(value, Resource))
-_UNREAD = frozenset({"Event", "Lease", "Endpoints", "Node", "ControllerRevision"})
+_UNREAD = frozenset(
+    {"Event", "Lease", "Endpoints", "Node", "ControllerRevision", "CustomResourceDefinition"}
+)
 """Kinds that no decision reads: they would only cost time."""
 _TYPES = {(kind.resource.api_version, kind.resource.kind): kind.cls for kind in KINDS}
 _WAITERS = frozenset({"BackupBatch", "BackupConfiguration", "Repository"})
@@ -101,10 +103,10 @@ def rehearse(read: list[Document], namespace: str, live: Snapshot) -> Outcome:
     port = Client(server)
     for definition in crds():
         port.create(CUSTOM_RESOURCE_DEFINITIONS, definition)
-    server.load(live)
-    before = differences.by_name(snapshot(port)) if live else {}
-    known = [(document, resource) for document in read if (resource := _resource(document.obj))]
-    names = [_apply(port, document.obj, resource, namespace) for document, resource in known]
+    if live:
+        server.load(live)
+    before = differences.by_name(snapshot(port))
+    names = [name for document in read for name in _apply(port, document.obj, namespace)]
     operator.build(port, clock, Settings(), workers=1).settle()
     after = differences.by_name(snapshot(port))
     return Outcome(
@@ -114,11 +116,17 @@ def rehearse(read: list[Document], namespace: str, live: Snapshot) -> Outcome:
     )
 
 
-def _apply(port: Port, obj: JsonObject, resource: Resource, namespace: str) -> Name:
+def _apply(port: Port, obj: JsonObject, namespace: str) -> list[Name]:
+    """Apply a manifest; what it brought into being or changed."""
+    resource = _resource(obj)
+    if resource is None:
+        return []
+    names = []
     if resource.namespaced:
-        obj["metadata"].setdefault("namespace", namespace)
-        _ensure_namespace(port, obj["metadata"]["namespace"])
-    return differences.name_of(port.apply(resource, obj, field_manager="kubectl"))
+        place = obj["metadata"].setdefault("namespace", namespace)
+        names += _bring_namespace(port, place)
+    names.append(differences.name_of(port.apply(resource, obj, field_manager="kubectl")))
+    return names
 
 
 def _resource(obj: JsonObject) -> Resource | None:
@@ -147,8 +155,11 @@ def _waits(obj: JsonObject) -> list[str]:
     ]
 
 
-def _ensure_namespace(port: Port, name: str) -> None:
+def _bring_namespace(port: Port, name: str) -> list[Name]:
+    """A plan is for manifests, not for their order: their namespace may come later, or be there."""
     try:
         port.get(NAMESPACES, "", name)
     except NotFound:
-        port.create(NAMESPACES, {"metadata": {"name": name}})
+        home = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        return [differences.name_of(port.apply(NAMESPACES, home, field_manager="kubectl"))]
+    return []

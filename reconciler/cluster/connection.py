@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 import urllib3
+import yaml
 
 from reconciler.errors import TandemError, TerminalError
 
@@ -44,7 +45,9 @@ def connect(path: str | None = None, context: str | None = None) -> Connection:
         _load(configuration, path, context)
         pool = RESTClientObject(configuration).pool_manager
     except (ConfigException, OSError, ValueError) as error:
-        raise _unusable(path, error) from error
+        raise _unusable(path, str(error)) from error
+    except (yaml.YAMLError, TypeError, AttributeError) as error:
+        raise _unusable(path, "it is not a kubeconfig") from error
 
     def headers() -> dict[str, str]:
         settings: Any = configuration.auth_settings().values()
@@ -66,8 +69,8 @@ def _load(configuration: Any, path: str | None, context: str | None) -> None:
         )
 
 
-def _unusable(path: str | None, error: Exception) -> TandemError:
+def _unusable(path: str | None, reason: str) -> TandemError:
     where = path or os.environ.get("KUBECONFIG") or "~/.kube/config"
     return TerminalError(
-        f"no usable kubeconfig at {where}: {error}; name one with --kubeconfig or $KUBECONFIG"
+        f"no usable kubeconfig at {where}: {reason}; name one with --kubeconfig or $KUBECONFIG"
     )

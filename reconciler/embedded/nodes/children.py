@@ -84,12 +84,10 @@ class Child:
 
     def terminate(self) -> None:
         """SIGTERM to the container's own first process, not to the sandbox around it."""
-        if self.launch.argv[0].endswith("bwrap"):
-            for pid in _command_in_sandbox(self._process.pid):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGTERM)
-        else:
-            self._signal_group(signal.SIGTERM)
+        sandboxed = self.launch.argv[0].endswith("bwrap")
+        for pid in _command_in_sandbox(self.pid) if sandboxed else [self.pid]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
 
     def kill(self) -> None:
         """SIGKILL to everything in it."""

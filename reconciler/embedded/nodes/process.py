@@ -38,7 +38,7 @@ from reconciler.embedded.nodes.children import Child
 from reconciler.embedded.nodes.images import Entrypoint
 from reconciler.embedded.nodes.logs import follow, latest
 from reconciler.embedded.nodes.node import NODE_NAME, Node
-from reconciler.embedded.nodes.probes import Prober
+from reconciler.embedded.nodes.probes import Enter, Prober
 from reconciler.embedded.nodes.runtime import Exit, Waiting
 from reconciler.embedded.nodes.sandbox import Launch, Mount
 from reconciler.embedded.nodes.services import Names, write_hosts
@@ -67,7 +67,7 @@ class _Running:
 
     child: Child
     prober: Prober
-    enter: Launch
+    enter: Enter
 
 
 class ProcessRuntime:
@@ -188,38 +188,36 @@ class ProcessRuntime:
         uid, name = pod["metadata"]["uid"], container["name"]
         self.prepare(pod)  # a restarted node has containers to start again, and no sandbox yet
         found = self._sandboxes[uid]
-        enter = self._launch(found, pod, container, None)
-        launch = self._launch(found, pod, container, images.command_of(container, self._table))
+        enter = self._entrance(found, pod, container)
+        launch = enter(images.command_of(container, self._table))
         log = self._logs(uid, name) / f"{attempt}.log"
         child = Child(launch, log, self._clock, lambda: self._touch(uid))
         prober = Prober(
             container,
             found.address,
             self._clock,
-            lambda command: attrs.evolve(enter, argv=[*enter.argv, *command]),
+            enter,
             on_change=lambda: self._touch(uid),
         )
         self._running[uid, name] = _Running(child, prober, enter)
         return f"process://{child.pid}"
 
-    def _launch(
-        self,
-        found: _Sandbox,
-        pod: JsonObject,
-        container: JsonObject,
-        command: Sequence[str] | None,
-    ) -> Launch:
-        """How ``command`` runs in the container; None: the prefix to put a command behind."""
+    def _entrance(self, found: _Sandbox, pod: JsonObject, container: JsonObject) -> Enter:
+        """How any command runs in the container: with its environment, mounts and names."""
         shown = {**pod, "status": {**pod.get("status", {}), "podIP": found.address}}
         made = environment.build(shown, container, self._read, self._base(found))
-        argv = [environment.expand(part, made) for part in command or ()]
-        launch = Launch(argv, made, container.get("workingDir"))
         mounts = self._mounts(found, container, made)
-        if self.isolate:
-            hostname = pod["spec"].get("hostname") or pod["metadata"]["name"]
-            return sandbox.isolated(launch, mounts, found.home / "hosts", hostname)
-        names = self._names.addresses(pod["metadata"].get("namespace", ""))
-        return sandbox.rewritten(launch, mounts, names)
+        hostname = pod["spec"].get("hostname") or pod["metadata"]["name"]
+
+        def enter(command: Sequence[str]) -> Launch:
+            argv = [environment.expand(part, made) for part in command]
+            launch = Launch(argv, made, container.get("workingDir"))
+            if self.isolate:
+                return sandbox.isolated(launch, mounts, found.home / "hosts", hostname)
+            names = self._names.addresses(pod["metadata"].get("namespace", ""))
+            return sandbox.rewritten(launch, mounts, names)
+
+        return enter
 
     def _base(self, found: _Sandbox) -> dict[str, str]:
         made = {
@@ -327,10 +325,12 @@ class ProcessRuntime:
 
 def _stop(found: _Running, hook: Sequence[str], grace: float) -> None:
     if hook:
+        launch = found.enter(hook)
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             subprocess.run(  # noqa: S603 -- the Pod's own command
-                [*found.enter.argv, *hook],
-                env=dict(found.enter.environment),
+                list(launch.argv),
+                env=dict(launch.environment),
+                cwd=launch.directory,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=grace,

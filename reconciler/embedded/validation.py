@@ -7,7 +7,7 @@ people make (a missing image, a selector that does not match, a changed immutabl
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from reconciler.api.resources import JsonObject
@@ -42,9 +42,10 @@ def changed(kind: str, new: JsonObject, old: JsonObject) -> list[Cause]:
     return list(check(new, old)) if check is not None else []
 
 
-def _pod_spec(spec: JsonObject, path: str) -> Causes:
+def _pod_spec(spec: JsonObject, path: str, claims: Iterable[str] = ()) -> Causes:
+    """``claims`` are the names of a StatefulSet's claim templates, which become volumes."""
     yield from _unique_names(spec.get("volumes"), f"{path}.volumes")
-    volumes = {volume.get("name") for volume in spec.get("volumes") or ()}
+    volumes = {volume.get("name") for volume in spec.get("volumes") or ()}.union(claims)
     if not spec.get("containers"):
         yield required(f"{path}.containers")
     for key in ("containers", "initContainers"):
@@ -103,7 +104,8 @@ def _workload(obj: JsonObject) -> Causes:
     elif not _matches(selector, labels):
         detail = "`selector` does not match template `labels`"
         yield Cause("spec.template.metadata.labels", "Invalid value", detail, _map(labels))
-    yield from _pod_spec(spec["template"].get("spec") or {}, "spec.template.spec")
+    claims = [claim["metadata"].get("name", "") for claim in spec.get("volumeClaimTemplates") or ()]
+    yield from _pod_spec(spec["template"].get("spec") or {}, "spec.template.spec", claims)
     yield from _always(spec["template"].get("spec") or {})
 
 

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from reconciler.api import crds
 from reconciler.api.resources import CUSTOM_RESOURCE_DEFINITIONS
@@ -20,13 +20,15 @@ from reconciler.cluster.client import Client
 from reconciler.decisions.plan import Settings
 from reconciler.embedded.controllers import catalog
 from reconciler.embedded.controllers.collector import Collector
-from reconciler.embedded.http import HttpServer
 from reconciler.embedded.nodes.node import Node
 from reconciler.embedded.nodes.process import ProcessNode
 from reconciler.embedded.nodes.virtual import Program, VirtualNode
 from reconciler.embedded.server import Server
 from reconciler.engine.clock import Clock, VirtualClock
 from reconciler.engine.loop import Loop
+
+if TYPE_CHECKING:
+    from reconciler.embedded.http import HttpServer
 
 NodeKind = Literal["virtual", "process"]
 MOST_ROUNDS = 1000
@@ -66,7 +68,8 @@ class EmbeddedCluster:
         self._temporary = None if data_dir else tempfile.TemporaryDirectory(prefix="tandem-")
         self.data_dir = data_dir or Path(self._temporary.name if self._temporary else "")
         self.settings = settings or Settings()
-        self.http = HttpServer(self.server, port=port)
+        self._port = port
+        self.http: HttpServer | None = None
         controls = Settings(field_manager=catalog.FIELD_MANAGER)
         self.controllers = Loop(self.client(), clock, catalog.built_in(), controls)
         self.collector = Collector(self.server, clock)
@@ -141,6 +144,10 @@ class EmbeddedCluster:
 
     def start(self) -> None:
         """Serve HTTP, write the kubeconfig, and run everything in threads."""
+        # Here, not above: a simulation serves nothing and shall not load an HTTP stack.
+        from reconciler.embedded.http import HttpServer  # noqa: PLC0415 -- see above
+
+        self.http = HttpServer(self.server, port=self._port)
         self.http.start()
         self.http.write_kubeconfig(self.kubeconfig)
         self.controllers.start()
@@ -154,7 +161,9 @@ class EmbeddedCluster:
             self.node.stop()
         self.collector.stop()
         self.controllers.stop()
-        self.http.stop()
+        if self.http is not None:
+            self.http.stop()
+            self.http = None
         if self._temporary is not None:
             self._temporary.cleanup()
 

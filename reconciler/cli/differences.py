@@ -59,29 +59,24 @@ def by_name(objects: Iterable[JsonObject]) -> dict[Name, JsonObject]:
     return {name_of(obj): obj for obj in objects}
 
 
-def compare(before: State, after: State, from_files: Iterable[Name]) -> list[Change]:
-    """What turns ``before`` into ``after``: files first, then by kind, namespace and name."""
-    authors: dict[Name, Author] = dict.fromkeys(from_files, "files")
+def compare(before: State, after: State, author: Author) -> list[Change]:
+    """What ``author`` did to turn ``before`` into ``after``, by kind, namespace and name."""
     changes = [
         change
         for name in {**before, **after}
-        if (change := _change(name, before.get(name), after.get(name), authors)) is not None
+        if (change := _change(name, before.get(name), after.get(name), author)) is not None
     ]
-    return sorted(changes, key=lambda c: (c.author, not c.namespace, c.kind, c.namespace, c.name))
+    return sorted(changes, key=lambda c: (bool(c.namespace), c.kind, c.namespace, c.name))
 
 
 def _change(
-    name: Name,
-    old: JsonObject | None,
-    new: JsonObject | None,
-    authors: Mapping[Name, Author],
+    name: Name, old: JsonObject | None, new: JsonObject | None, author: Author
 ) -> Change | None:
     left, right = _text(old), _text(new)
     if left == right:
         return None
     action: Action = "create" if old is None else "delete" if new is None else "change"
     lines = difflib.unified_diff(left, right, "now", "planned", lineterm="", n=4)
-    author = authors.get(name, "operator")
     return Change(action, *name, author=author, diff="\n".join(lines))
 
 

@@ -106,7 +106,9 @@ def _worth_showing(change: Change) -> bool:
 
 def _coloured(diff: str) -> Text:
     text = Text()
-    for line in diff.splitlines()[2:]:
+    # the two lines of file names, and of a new object its line numbers, say nothing
+    lines = diff.splitlines()[3 if "@@ -0,0" in diff or "+0,0 @@" in diff else 2 :]
+    for line in lines:
         colour = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "")
         text.append(f"    {line}\n", style=colour)
     return text

@@ -21,7 +21,7 @@ from reconciler.api.resources import (
     Resource,
 )
 from reconciler.cli import differences
-from reconciler.cli.differences import Change, Name
+from reconciler.cli.differences import Change
 from reconciler.cli.documents import Document
 from reconciler.errors import Fault, InvalidObject, NotFound, TandemError
 
@@ -106,27 +106,28 @@ def rehearse(read: list[Document], namespace: str, live: Snapshot) -> Outcome:
     if live:
         server.load(live)
     before = differences.by_name(snapshot(port))
-    names = [name for document in read for name in _apply(port, document.obj, namespace)]
+    for document in read:
+        _apply(port, document.obj, namespace)
+    applied = differences.by_name(snapshot(port))
     operator.build(port, clock, Settings(), workers=1).settle()
     after = differences.by_name(snapshot(port))
     return Outcome(
-        changes=differences.compare(before, after, names),
+        changes=[
+            *differences.compare(before, applied, "files"),
+            *differences.compare(applied, after, "operator"),
+        ],
         waiting=[line for obj in after.values() for line in _waits(obj)],
         ignored=[_told(document) for document in read if _resource(document.obj) is None],
     )
 
 
-def _apply(port: Port, obj: JsonObject, namespace: str) -> list[Name]:
-    """Apply a manifest; what it brought into being or changed."""
+def _apply(port: Port, obj: JsonObject, namespace: str) -> None:
     resource = _resource(obj)
     if resource is None:
-        return []
-    names = []
+        return
     if resource.namespaced:
-        place = obj["metadata"].setdefault("namespace", namespace)
-        names += _bring_namespace(port, place)
-    names.append(differences.name_of(port.apply(resource, obj, field_manager="kubectl")))
-    return names
+        _bring_namespace(port, obj["metadata"].setdefault("namespace", namespace))
+    port.apply(resource, obj, field_manager="kubectl")
 
 
 def _resource(obj: JsonObject) -> Resource | None:
@@ -155,11 +156,10 @@ def _waits(obj: JsonObject) -> list[str]:
     ]
 
 
-def _bring_namespace(port: Port, name: str) -> list[Name]:
+def _bring_namespace(port: Port, name: str) -> None:
     """A plan is for manifests, not for their order: their namespace may come later, or be there."""
     try:
         port.get(NAMESPACES, "", name)
     except NotFound:
         home = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-        return [differences.name_of(port.apply(NAMESPACES, home, field_manager="kubectl"))]
-    return []
+        port.apply(NAMESPACES, home, field_manager="kubectl")

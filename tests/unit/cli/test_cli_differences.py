@@ -14,8 +14,8 @@ def config_map(name="a", namespace="demo", **data):
     }
 
 
-def compared(before, after, from_files=()):
-    return differences.compare(differences.by_name(before), differences.by_name(after), from_files)
+def compared(before, after, author="operator"):
+    return differences.compare(differences.by_name(before), differences.by_name(after), author)
 
 
 def test_objects_that_differ_only_in_what_the_server_writes_are_the_same():
@@ -46,13 +46,12 @@ def test_the_diff_of_a_change_shows_the_old_and_the_new_line():
     assert "+  k: new" in change.diff
 
 
-def test_what_the_files_brought_comes_first_and_is_named_so():
-    mine = config_map("z", k="v")
-    changes = compared([], [config_map("a"), mine], [differences.name_of(mine)])
+def test_cluster_wide_objects_come_before_those_of_namespaces():
+    role = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "z"}}
 
-    assert [(change.name, change.author) for change in changes] == [
-        ("z", "files"),
-        ("a", "operator"),
+    assert [change.kind for change in compared([], [config_map(), role])] == [
+        "Namespace",
+        "ConfigMap",
     ]
 
 

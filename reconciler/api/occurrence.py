@@ -187,8 +187,8 @@ class _Walk:
         at = self._cut_to(self.local.replace(hour=0, minute=0, second=0))
         self._move(_instant(at + dt.timedelta(days=1), self.zone))
         hour = self.local.hour
-        if hour:  # midnight was skipped, or came at another offset
-            self._move(self.at + 3600 * (24 - hour if hour > 12 else -hour))
+        if hour:  # midnight was skipped: on to the next, so the day is lost, as in Kubernetes
+            self._move(self.at + 3600 * (24 - hour))
         return self.local.day == 1
 
     def next_hour(self) -> bool:

@@ -155,6 +155,7 @@ def test_kubernetes_looks_five_years_ahead_and_no_further(zone: str) -> None:
     at = dt.datetime(2096, 3, 1, tzinfo=zoneinfo.ZoneInfo(zone))
 
     assert leap_day.next_after(at) is None  # 2100 is no leap year, 2104 is too far
+    assert leap_day.next_after(at.replace(year=2098)) is None
     assert leap_day.next_after(at.replace(year=2099)) is not None
 
 

@@ -12,6 +12,7 @@ from reconciler.api.resources import JsonObject, Resource
 from reconciler.embedded import schema
 from reconciler.embedded.kinds import Column, Kind
 from reconciler.embedded.refusals import Cause, invalid_value, required, unsupported
+from reconciler.embedded.store import Bucket
 from reconciler.embedded.structure import Node, compile_schema, object_meta
 from reconciler.embedded.walkers import default
 
@@ -70,6 +71,11 @@ def _version_causes(versions: list[JsonObject]) -> list[Cause]:
         except ValueError as error:
             found.append(invalid_value(place, "schema", str(error)))
     return found
+
+
+def bucket(crd: JsonObject) -> Bucket:
+    """Where the CRD's objects are."""
+    return crd["spec"]["group"], crd["spec"]["names"]["plural"]
 
 
 def accept(crd: JsonObject, now: str) -> None:

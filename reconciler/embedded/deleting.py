@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 
 from reconciler.api.resources import JsonObject
-from reconciler.embedded import refusals
+from reconciler.embedded import crds, refusals
 from reconciler.embedded.kinds import Kind
 from reconciler.embedded.world import World, mutable
 
@@ -57,6 +57,8 @@ class DeleteOptions:
 def delete(world: World, kind: Kind, obj: JsonObject, options: DeleteOptions) -> JsonObject:
     """Delete, or mark as being deleted. Returns the answer's body."""
     _check(kind, obj, options)
+    if kind.bucket == crds.BUCKET and not options.dry_run:
+        obj = _delete_instances(world, kind, obj)
     finalizers = _finalizers(obj, options)
     grace = _grace(kind, obj, options)
     if not finalizers and not grace and not _held_namespace(kind, obj):
@@ -161,6 +163,39 @@ def is_over(kind: Kind, obj: JsonObject) -> bool:
 
 
 def finish(world: World, kind: Kind, obj: JsonObject) -> None:
-    """Take the object out of the store."""
+    """Take the object out of the store; with its last instance, a CRD that is being deleted."""
     meta = obj["metadata"]
     world.store.remove(kind.bucket, meta.get("namespace", ""), meta["name"])
+    if kind.bucket == crds.BUCKET:
+        world.registry.remove(crds.bucket(obj))
+    elif kind.custom and not world.store.count(kind.bucket):
+        _release_crd(world, f"{kind.plural}.{kind.group}")
+
+
+def _delete_instances(world: World, kind: Kind, crd: JsonObject) -> JsonObject:
+    """Delete what the CRD defines; while an instance's finalizers hold it, the CRD stays."""
+    bucket = crds.bucket(crd)
+    served = world.registry.of_bucket(bucket)
+    for obj in world.store.all(bucket):
+        delete(world, served, obj, DeleteOptions())
+    if not world.store.count(bucket):
+        return crd
+    held = mutable(crd)
+    names = held["metadata"].setdefault("finalizers", [])
+    if crds.CLEANUP not in names:
+        names.append(crds.CLEANUP)
+    return world.store.put(kind.bucket, held)
+
+
+def _release_crd(world: World, name: str) -> None:
+    crd = world.store.get(crds.BUCKET, "", name)
+    if crd is None or "deletionTimestamp" not in crd["metadata"]:
+        return
+    freed = mutable(crd)
+    meta = freed["metadata"]
+    meta["finalizers"] = [item for item in meta.get("finalizers") or () if item != crds.CLEANUP]
+    kind = world.registry.of_bucket(crds.BUCKET)
+    if is_over(kind, freed):
+        finish(world, kind, freed)
+    else:
+        world.store.put(kind.bucket, freed)

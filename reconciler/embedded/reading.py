@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import attrs
 import orjson
@@ -141,7 +141,13 @@ def list_body(kind: Kind, page: Page) -> JsonObject:
     }
 
 
-def watch(world: World, kind: Kind, route: Route, query: Mapping[str, str]) -> Watch:
+def watch(
+    world: World,
+    kind: Kind,
+    route: Route,
+    query: Mapping[str, str],
+    present: Callable[[JsonObject], JsonObject] | None = None,
+) -> Watch:
     """Open a watch from the query's resourceVersion; "" and "0" begin with what exists.
 
     A version that is compacted away gives one ERROR event with the 410 Status, as the real server's
@@ -151,6 +157,8 @@ def watch(world: World, kind: Kind, route: Route, query: Mapping[str, str]) -> W
     if route.name:
         wanted = selectors.both(wanted, lambda obj: bool(obj["metadata"]["name"] == route.name))
     stream = _stream(world, kind, route, query, wanted)
+    if present is not None:
+        stream.present = present
     version = query.get("resourceVersion", "") or "0"
     if not version.isdigit():
         raise refusals.bad_request(f'Invalid value: "{version}": resource version must be a number')

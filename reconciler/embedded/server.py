@@ -11,20 +11,18 @@ attach or port-forward. Nothing is kept on disk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
 
 from reconciler.api.resources import JsonObject
-from reconciler.cluster import transport
 from reconciler.cluster.transport import Request, Response
-from reconciler.embedded import deleting, patches, reading, refusals, routing, writing
+from reconciler.embedded import discovery, logs, reading, refusals, routing, tables, verbs
 from reconciler.embedded.kinds import Kind
 from reconciler.embedded.reading import Pages
 from reconciler.embedded.refusals import Refusal
 from reconciler.embedded.routing import Route
 from reconciler.embedded.store import copied
 from reconciler.embedded.watching import Watch
-from reconciler.embedded.world import Options, World
+from reconciler.embedded.world import World
 from reconciler.engine.clock import Clock
 
 Proceed = Callable[[Request], Response]
@@ -63,11 +61,28 @@ class Server:
     def watch(self, request: Request) -> Watch:
         """Open a watch. Raises the house's typed errors."""
         try:
-            with self._world.lock:
-                kind, route = self._find(request.path)
-                return reading.watch(self._world, kind, route, request.query)
+            return self.open_watch(request)
         except Refusal as refusal:
             raise refusal.as_error() from None
+
+    def open_watch(self, request: Request) -> Watch:
+        """As ``watch``, for ``http``: raises Refusal, which has the Status to be sent."""
+        with self._world.lock:
+            kind, route = self._find(request.path)
+            present = tables.presenter(request, kind, self._world.clock.now)
+            return reading.watch(self._world, kind, route, request.query, present)
+
+    def open_log(self, request: Request) -> Iterator[bytes]:
+        """The chunks of a container's log. Raises Refusal."""
+        namespace, name = logs.subject(request.path)
+        with self._world.lock:
+            kind, _ = self._find(f"/api/v1/namespaces/{namespace}/pods/{name}")
+            pod = reading.get(self._world, kind, Route("", "v1", "pods", namespace, name))
+        container = logs.container(pod, request.query)
+        if self._logs is None or not pod["spec"].get("nodeName"):
+            return iter(())
+        follow = request.query.get("follow") in ("true", "1")
+        return logs.shown(self._logs(namespace, name, container, follow), request.query)
 
     def intercept(self, interceptor: Interceptor) -> Callable[[], None]:
         """Let ``interceptor(request, proceed)`` answer from now on; the result takes it out again.
@@ -103,77 +118,19 @@ class Server:
 
     def _answer(self, request: Request) -> Response:
         try:
+            if request.method == "GET" and logs.is_log(request.path):
+                text = b"".join(self.open_log(request)).decode(errors="replace")
+                return Response(200, text)
             with self._world.lock:
+                if request.method == "GET":
+                    page = discovery.answer(self._world.registry, request.path, request.accept)
+                    if page is not None:
+                        return page
                 kind, route = self._find(request.path)
-                return self._serve(request, kind, route)
+                return verbs.serve(self._world, self._pages, request, kind, route)
         except Refusal as refusal:
             return Response(refusal.code, refusal.body)
-
-    def _serve(self, request: Request, kind: Kind, route: Route) -> Response:
-        verb = {
-            "GET": self._get if route.name else self._list,
-            "POST": self._create,
-            "PUT": self._replace,
-            "PATCH": self._patch,
-            "DELETE": self._delete if route.name else self._delete_collection,
-        }.get(request.method)
-        if verb is None:
-            raise refusals.method_not_allowed()
-        return verb(request, kind, route)
-
-    def _get(self, request: Request, kind: Kind, route: Route) -> Response:
-        del request
-        return Response(200, reading.get(self._world, kind, route))
-
-    def _list(self, request: Request, kind: Kind, route: Route) -> Response:
-        page = reading.listed(self._world, kind, route, self._pages, request.query)
-        return Response(200, reading.list_body(kind, page))
-
-    def _create(self, request: Request, kind: Kind, route: Route) -> Response:
-        body = _own(request.body)
-        return Response(201, writing.create(self._world, kind, route, body, _options(request)))
-
-    def _replace(self, request: Request, kind: Kind, route: Route) -> Response:
-        body = _own(request.body)
-        return Response(200, writing.replace(self._world, kind, route, body, _options(request)))
-
-    def _patch(self, request: Request, kind: Kind, route: Route) -> Response:
-        patch = _own(request.body)
-        makers: dict[str, writing.Change] = {
-            transport.MERGE_PATCH: lambda old: patches.merge(old, patch),
-            transport.JSON_PATCH: lambda old: patches.json_patch(old, patch),
-        }
-        make = makers.get(request.content_type)
-        if make is None:
-            raise refusals.unsupported_media_type(makers)
-        return Response(200, writing.change(self._world, kind, route, make, _options(request)))
-
-    def _delete(self, request: Request, kind: Kind, route: Route) -> Response:
-        obj = reading.get(self._world, kind, route)
-        options = deleting.DeleteOptions.of(request.query, request.body)
-        return Response(200, deleting.delete(self._world, kind, obj, options))
-
-    def _delete_collection(self, request: Request, kind: Kind, route: Route) -> Response:
-        page = reading.listed(self._world, kind, route, self._pages, request.query)
-        options = deleting.DeleteOptions.of(request.query, request.body)
-        for obj in page.items:
-            deleting.delete(self._world, kind, obj, options)
-        return Response(200, reading.list_body(kind, page))
 
 
 def _around(interceptor: Interceptor, proceed: Proceed) -> Proceed:
     return lambda request: interceptor(request, proceed)
-
-
-def _own(body: Any) -> Any:
-    return copied(body) if isinstance(body, (dict, list)) else body
-
-
-def _options(request: Request) -> Options:
-    query = request.query
-    return Options(
-        manager=query.get("fieldManager") or "unknown",
-        dry_run="All" in query.get("dryRun", ""),
-        force=query.get("force", "").lower() in ("true", "1"),
-        field_validation=query.get("fieldValidation", ""),
-    )

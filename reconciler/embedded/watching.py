@@ -21,6 +21,9 @@ BOOKMARK_INTERVAL = 60.0
 """Seconds between bookmarks of a quiet watch, as in the real server."""
 
 
+_OBJECTS = frozenset({"ADDED", "MODIFIED", "DELETED"})
+
+
 class Watch:
     """A ``cluster.transport.WatchStream``."""
 
@@ -50,6 +53,8 @@ class Watch:
         self._bookmarked = clock.monotonic()
         self._told = store.version
         self._closed = False
+        self.present: Callable[[JsonObject], JsonObject] = lambda obj: obj
+        """What the consumer is shown of an object: itself, or a Table."""
         self.on_ready: Callable[[], None] | None = None
         """Called, in the writer's thread, when something is there to read."""
 
@@ -70,6 +75,12 @@ class Watch:
     def end(self) -> None:
         """The server ends the stream after what is queued."""
         self._ends = self._clock.monotonic()
+
+    def remaining(self, limit: float) -> float:
+        """Seconds until the watch's end, at most ``limit``."""
+        if self._ends is None:
+            return limit
+        return min(limit, max(0.0, self._ends - self._clock.monotonic()))
 
     def _receive(self, change: Change) -> None:
         namespace = change.new["metadata"].get("namespace", "")
@@ -108,7 +119,7 @@ class Watch:
             if self._queue:
                 kind, obj = self._queue.popleft()
                 self._told = int(obj.get("metadata", {}).get("resourceVersion") or self._told)
-                return kind, obj
+                return kind, self.present(obj) if kind in _OBJECTS else obj
         over = self._ends is not None and self._clock.monotonic() >= self._ends
         bookmark = self._due_bookmark(over=over)
         if bookmark is None and over:

@@ -256,8 +256,9 @@ def _cron_job(
     """
     if seen.typed is None or seen.faults or seen.cron_job_is_foreign:
         return
-    if seen.cron_job is None and not create:
-        return
+    going = seen.cron_job is not None and world.terminating(seen.cron_job)
+    if going or (seen.cron_job is None and not create):
+        return  # one that is going wakes us again when it is gone
     if create:
         account = cron_job.service_account(seen.typed)
         yield from access.for_cron_job(view, seen.namespace, account)

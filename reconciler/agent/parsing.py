@@ -136,7 +136,7 @@ def snapshots(text: str) -> tuple[Snapshot, ...]:
             _text(item, "id"),
             _text(item, "time"),
             _text(item, "hostname"),
-            tuple(str(path) for path in item.get("paths") or () if isinstance(path, str)),
+            tuple(str(path) for path in _entries(item, "paths")),
         )
         for item in answer
     )
@@ -216,11 +216,18 @@ def _first(text: str, default: Any = ...) -> Any:
         raise Unreadable("restic printed no JSON") from error
 
 
-def _list(group: dict[str, Any], field: str) -> list[dict[str, Any]]:
-    value = group.get(field) or []
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+def _entries(message: dict[str, Any], field: str) -> list[Any]:
+    value = message.get(field) or []
+    if not isinstance(value, list):
         raise Unreadable(f"restic printed no list as {field}")
     return value
+
+
+def _list(group: dict[str, Any], field: str) -> list[dict[str, Any]]:
+    entries = _entries(group, field)
+    if not all(isinstance(item, dict) for item in entries):
+        raise Unreadable(f"restic printed no list of objects as {field}")
+    return entries
 
 
 def _text(message: dict[str, Any], field: str) -> str:

@@ -98,7 +98,7 @@ class Runner:
         self._clock = clock
         self._redact = redact or Redactor()
         self._cwd = cwd
-        self.stop = stop or Stop()
+        self.stop = Stop() if stop is None else stop  # an unset Stop is falsy
 
     def redact(self, text: str) -> str:
         return self._redact(text)
@@ -144,6 +144,8 @@ class Runner:
             ended = self._wait(lambda: writer.exited or reader.exited, end)
             if not writer.exited:
                 self._end(writer)
+            elif writer.exit_code != 0:
+                reader.join(_LAST_WORDS)  # it may be dying of the reader's death
             # Before our copy of the writing end is closed, or it would finish and store a half.
             cut_short = writer.exit_code != 0 and self._end(reader)
         late = self._wait(lambda: reader.exited, end)
@@ -190,12 +192,14 @@ class Runner:
 
     def _end(self, child: _Child) -> bool:
         """End the process group, ever less gently. False when the child had ended by itself."""
+        if child.exited:
+            return False
         for number, grace in _GRACE:
-            if child.exited:
-                return number is not _GRACE[0][0]
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, number)
+            _signal(child, number)
             child.join(grace)
+            if child.exited:
+                break
+        _signal(child, signal.SIGKILL)  # children that it left behind
         return True
 
 
@@ -265,6 +269,7 @@ class _Child:
 
 
 _DRAIN = 5.0
+_LAST_WORDS = 1.0
 _LONGEST_LINE = 8192
 
 
@@ -293,6 +298,11 @@ class Lines:
     def __str__(self) -> str:
         gap = [f"({self._left_out} lines left out)"] if self._left_out else []
         return "\n".join([*self._first, *gap, *self._last])
+
+
+def _signal(child: _Child, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, number)
 
 
 @contextlib.contextmanager

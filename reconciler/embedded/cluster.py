@@ -18,7 +18,7 @@ from reconciler.api import crds
 from reconciler.api.resources import CUSTOM_RESOURCE_DEFINITIONS
 from reconciler.cluster.client import Client
 from reconciler.decisions.plan import Settings
-from reconciler.embedded.controllers import catalog
+from reconciler.embedded.controllers import catalog, claims
 from reconciler.embedded.controllers.collector import Collector
 from reconciler.embedded.nodes.node import Node
 from reconciler.embedded.nodes.process import ProcessNode
@@ -65,9 +65,10 @@ class EmbeddedCluster:
     ) -> None:
         self.clock = clock
         self.server = Server(clock, seed)
-        self._temporary = None if data_dir else tempfile.TemporaryDirectory(prefix="tandem-")
-        self.data_dir = data_dir or Path(self._temporary.name if self._temporary else "")
+        self._data_dir = data_dir
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self.settings = settings or Settings()
+        self.client().create(claims.STORAGE_CLASSES, claims.storage_class())
         self._port = port
         self.http: HttpServer | None = None
         controls = Settings(field_manager=catalog.FIELD_MANAGER)
@@ -87,6 +88,14 @@ class EmbeddedCluster:
             self.server.on_logs(node.logs)
             return node
         return None
+
+    @property
+    def data_dir(self) -> Path:
+        """Where the node and the kubeconfig are; made when it is first asked for."""
+        if self._data_dir is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="tandem-")
+            self._data_dir = Path(self._temporary.name)
+        return self._data_dir
 
     @property
     def kubeconfig(self) -> Path:
@@ -149,6 +158,7 @@ class EmbeddedCluster:
 
         self.http = HttpServer(self.server, port=self._port)
         self.http.start()
+        self.data_dir.mkdir(parents=True, exist_ok=True)
         self.http.write_kubeconfig(self.kubeconfig)
         self.controllers.start()
         self.collector.start()
@@ -166,6 +176,7 @@ class EmbeddedCluster:
             self.http = None
         if self._temporary is not None:
             self._temporary.cleanup()
+            self._temporary = self._data_dir = None
 
     def __enter__(self) -> Self:
         self.start()

@@ -17,13 +17,32 @@ from reconciler.api.resources import (
     PODS,
     JsonObject,
     Key,
+    Resource,
 )
 from reconciler.decisions.plan import Apply, Create, Delete, Finalizers, Plan, Settings, View, Write
 from reconciler.embedded.controllers import ownership, pods, scheduler, statuses
 
 STORAGE_CLASS = "local"
 DRIVER = "local.tandem.appscode.com"
+STORAGE_CLASSES = Resource(
+    "storage.k8s.io", "v1", "storageclasses", "StorageClass", namespaced=False
+)
 PROTECTION = "kubernetes.io/pvc-protection"
+
+
+def storage_class() -> JsonObject:
+    """The default storage class, which the API server fills in for claims that name none."""
+    return {
+        "apiVersion": STORAGE_CLASSES.api_version,
+        "kind": STORAGE_CLASSES.kind,
+        "metadata": {
+            "name": STORAGE_CLASS,
+            "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+        },
+        "provisioner": DRIVER,
+        "reclaimPolicy": "Delete",
+        "volumeBindingMode": "Immediate",
+    }
 
 
 def decide(key: Key, view: View, now: dt.datetime, settings: Settings) -> Plan:
@@ -127,7 +146,7 @@ def _provision(claim: JsonObject, volume: JsonObject | None) -> tuple[Write, ...
             "capacity": {"storage": _requested(spec)},
             "accessModes": spec.get("accessModes") or ["ReadWriteOnce"],
             "persistentVolumeReclaimPolicy": "Delete",
-            "storageClassName": spec.get("storageClassName") or STORAGE_CLASS,
+            "storageClassName": spec.get("storageClassName") or "",
             "volumeMode": spec.get("volumeMode", "Filesystem"),
             "claimRef": {
                 "apiVersion": "v1",
@@ -148,7 +167,7 @@ def _requested(spec: JsonObject) -> str:
 
 def _bind(claim: JsonObject, volume: str) -> tuple[Write, ...]:
     meta, spec = claim["metadata"], claim["spec"]
-    if spec.get("volumeName") != volume or not spec.get("storageClassName"):
+    if spec.get("volumeName") != volume:
         bound = {
             "apiVersion": "v1",
             "kind": "PersistentVolumeClaim",
@@ -158,10 +177,7 @@ def _bind(claim: JsonObject, volume: str) -> tuple[Write, ...]:
                 "uid": meta["uid"],
                 "annotations": {"pv.kubernetes.io/bind-completed": "yes"},
             },
-            "spec": {
-                "volumeName": volume,
-                "storageClassName": spec.get("storageClassName") or STORAGE_CLASS,
-            },
+            "spec": {"volumeName": volume},
         }
         return (Apply(PERSISTENT_VOLUME_CLAIMS, bound, create=False),)
     status = {

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from reconciler.api.conditions import Condition
-from reconciler.api.metadata import Int64, ObjectMeta, Timestamp
+from reconciler.api.metadata import Int64, ObjectMeta, Timestamp, named
 from reconciler.api.resources import REPOSITORIES, JsonObject, Resource
 
 VOLUME_SOURCES: Final = (
@@ -52,6 +52,8 @@ class S3Backend:
     bucket: str = ""
     prefix: str = ""
     region: str = ""
+    insecure_tls: bool = attrs.field(default=False, metadata=named("insecureTLS"))
+    """Whether a certificate that nobody vouches for is accepted (from later Stash)."""
 
 
 @attrs.frozen(kw_only=True)

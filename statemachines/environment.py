@@ -10,8 +10,8 @@ Rules of this file:
   decided on (``operation.py``), and every order of other moves without one of its own is explored.
 - A report is late: no move is needed. A runner that has ended its work may report at any time, also
   after the deadline has passed and the operator has failed its host.
-- A runner stops its work by itself at the session's deadline; the operator acts on the deadline after
-  that. So no runner works for a session that is over.
+- A runner claims nothing after the session's deadline and stops its work by itself when it comes; the
+  operator acts on the deadline a little later. So no runner works for a session that is over.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ from statemachines.world import (
 )
 
 FAIR, FREE, FAULT = "fair", "free", "fault"
+
+EDITED = "the spec of the batch is edited"
+DELETED = "the batch is deleted"
 
 
 class TargetMove(NamedTuple):
@@ -58,9 +61,11 @@ class AgentRules:
     """What the data side does, a rule a field: a test replaces one to see what it is good for."""
 
     may_claim: Callable[[Target], bool] = attrs.field(
-        default=lambda target: target.claim == "none" and target.report == "none"
+        default=lambda target: (
+            target.claim == "none" and target.report == "none" and not target.overdue
+        )
     )
-    """A host is claimed once, and not when it is over."""
+    """A host is claimed once, not when it is over, and not after the deadline."""
     reports: Callable[[Target], str] = attrs.field(
         default=lambda target: "Succeeded" if target.work == "good" else "Failed"
     )
@@ -164,10 +169,14 @@ def _new_sessions(rules: AgentRules, frame: Frame) -> Iterator[FrameMove]:
         return with_session(frame, number, Session(phase="Pending", slot=slot))
 
     if frame.cron_job == "active":
-        yield FrameMove(f"a slot fires and creates session {number + 1}", FREE, born(number + 1), same)
+        yield FrameMove(
+            f"a slot fires and creates session {number + 1}", FREE, born(number + 1), same
+        )
     yield FrameMove(f"somebody creates session {number + 1} by hand", FAULT, born(0), same)
     if number == 1:
-        story = "somebody creates session 2 by hand in the same second, with a name that sorts first"
+        story = (
+            "somebody creates session 2 by hand in the same second, with a name that sorts first"
+        )
         yield FrameMove(story, FAULT, born(0)._replace(second_is_older=True), same)
         again = frame if rules.name_is_lock else born(frame.sessions[0].slot)
         yield FrameMove("the trigger runs twice for one slot", FAULT, again, same)
@@ -190,31 +199,37 @@ def _user_faults(frame: Frame) -> Iterator[FrameMove]:
         return
     if not frame.paused:
         yield FrameMove("the batch is paused", FAULT, frame._replace(paused=True), same)
-    yield FrameMove("the batch is deleted", FAULT, frame._replace(batch="deleting"), _changed)
-    yield FrameMove("the spec of the batch is edited", FAULT, frame, _edited)
+    yield FrameMove(DELETED, FAULT, frame._replace(batch="deleting"), _unwanted)
+    yield FrameMove(EDITED, FAULT, frame, _edited)
 
 
-def _changed(target: Target) -> Target:
-    return target._replace(owed=min(target.owed + 1, 2)) if target.kind == SIDECAR else target
+def _unwanted(target: Target) -> Target:
+    return target if target.sidecar == "none" else owed_one_more(target)
 
 
 def _edited(target: Target) -> Target:
-    if target.sidecar == "current":
-        return _changed(target)._replace(sidecar="outdated")
-    return _changed(target)
+    if target.sidecar != "current":
+        return target
+    return owed_one_more(target)._replace(sidecar="outdated")
+
+
+def owed_one_more(target: Target) -> Target:
+    """One more change of the batch may roll the workload."""
+    return target._replace(owed=target.owed + 1)
 
 
 def deadline(frame: Frame, number: int, kind: str) -> FrameMove:
     """The deadline of a session passes."""
     after = with_session(frame, number, frame.sessions[number]._replace(late=True))
-    each = _stopped if number == frame.owner else same
+    each = stopped if number == frame.owner else same
     return FrameMove(f"the deadline of session {number + 1} passes", kind, after, each)
 
 
-def _stopped(target: Target) -> Target:
+def stopped(target: Target) -> Target:
+    """What a passed deadline of its session means for a target."""
     if target.runner == "working":
-        return target._replace(runner="ended", work="bad")
-    return target
+        return target._replace(runner="ended", work="bad", overdue=True)
+    return target._replace(overdue=True)
 
 
 def grace(frame: Frame, number: int) -> FrameMove:

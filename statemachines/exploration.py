@@ -21,7 +21,7 @@ from collections import deque
 import attrs
 
 from statemachines import invariants
-from statemachines.environment import FAIR, FAULT, AgentRules
+from statemachines.environment import FAIR, AgentRules
 from statemachines.invariants import Invariant
 from statemachines.operation import OperatorRules
 from statemachines.space import Space, State, Step
@@ -121,16 +121,16 @@ class _Search:
 
     def _look(self, number: int, faults: int) -> Trace | None:
         state = self.states[number]
-        steps = self.space.steps(state, with_faults=faults < self.space.config.faults)
+        steps = self.space.steps(state, self.space.config.faults - faults)
         self.transitions += len(steps)
         following = -1
         for step in steps:
             if step.broken is not None:
-                return self._trace(number, step.broken, step.story)
+                return self._trace(number, step.broken, self.space.tell(state, step))
             after = self.space.canonical(step.state)
-            if step.kind == FAULT:
+            if step.cost:
                 if after not in self._numbers:
-                    self._seeds[faults + 1].setdefault(after, number)
+                    self._seeds[faults + step.cost].setdefault(after, number)
                 continue
             met = self._meet(after, number)
             if step.kind == FAIR and following < 0:
@@ -160,11 +160,13 @@ class _Search:
             path.append(self.states[number])
         stories, state = [], self.space.start()
         for wanted in reversed(path[:-1]):
-            step = next(s for s in self.space.steps(state) if self._is(s, wanted))
-            stories.append(step.story)
+            steps = self.space.steps(state, self.space.config.faults)
+            step = next(step for step in steps if self._is(step, wanted))
+            stories.append(self.space.tell(state, step))
             state = step.state
-        final = [s.story for s in self.space.steps(state) if s.broken is broken]
-        return Trace(self.space.config, broken, (*stories, final[0] if final else last))
+        steps = self.space.steps(state, self.space.config.faults)
+        ends = [self.space.tell(state, step) for step in steps if step.broken is broken]
+        return Trace(self.space.config, broken, (*stories, ends[0] if ends else last))
 
     def _is(self, step: Step, wanted: State) -> bool:
         return step.broken is None and self.space.canonical(step.state) == wanted

@@ -1,12 +1,13 @@
 """What the operator does in the small world: the same tables decide, and their intents are applied.
 
-Used by ``exploration.py``. One function a controller (batch, session, repository): it observes the
-world, advances the machines and returns the *first* write by which the world differs from what it
-should be. As the next write is decided on anew, the operator may die between any two of them.
+Used by ``space.py``. Each controller (batch, session, repository) *sees* a part of the world, advances the
+machines on it and decides on the first :class:`Write` by which the world differs from what it should
+be. As the next write is decided on anew, the operator may die between any two of them.
 
 Rules of this file:
 
-- A write to a status holds only if what it was decided on is still so (resourceVersion).
+- A decision reads what its controller sees and nothing else, so that it can be kept and used again
+  wherever the same is seen.
 - The phases of batch and repository are derived from ``Pending`` on each look: nothing reads them, and
   machines without final states converge, so that a stored one would only multiply the worlds.
 - What no machine says is a rule of :class:`OperatorRules`, so that a test can replace it and see what
@@ -23,7 +24,6 @@ import attrs
 from statemachines import batch, host, repository, session, target
 from statemachines.table import Table, advance
 from statemachines.world import (
-    ABSENT,
     FINAL_SESSION,
     FINAL_TARGET,
     JOB,
@@ -33,18 +33,32 @@ from statemachines.world import (
     Frame,
     Session,
     Target,
-    World,
     is_unfinished,
     with_session,
 )
 
 
 class Write(NamedTuple):
-    """One write: a sentence, the object that it changes, and the world as it is afterwards."""
+    """One write of the operator.
+
+    ``story`` has a place for the target's name; ``object`` is what it changes; ``frame`` and
+    ``targets`` are what it does to the parts of the world (None: nothing).
+    """
 
     story: str
     object: str
-    after: World
+    frame: Patch | None
+    targets: tuple[Patch | None, ...] = ()
+
+
+class Patch(NamedTuple):
+    """A change of one part of the world: what it is, and its values."""
+
+    what: str
+    values: tuple[Any, ...] = ()
+
+
+# The rules between the machines -----------------------------------------------------------------
 
 
 def must_be_skipped(frame: Frame, number: int) -> bool:
@@ -70,9 +84,9 @@ def may_be_listed(frame: Frame, number: int) -> bool:
     return not frame.sessions[1 - number].listed
 
 
-def is_given_up(target: Target, session: Session, _targets: tuple[Target, ...]) -> bool:
+def is_given_up(seen: TargetSeen, own: Session, _targets: tuple[TargetSeen, ...]) -> bool:
     """Whether no host of the target can be expected: it is not there, and time is up."""
-    return not target.exists and (session.grace_over or session.late)
+    return not seen.exists and (own.grace_over or own.late)
 
 
 def has_its_turn(before: tuple[str, ...], order: str) -> bool:
@@ -82,7 +96,7 @@ def has_its_turn(before: tuple[str, ...], order: str) -> bool:
 
 def may_be_torn_down(frame: Frame) -> bool:
     """Whether sidecars of a deleted batch may go: a session that runs is finished first."""
-    return not any(is_unfinished(session) for session in frame.sessions)
+    return not any(is_unfinished(each) for each in frame.sessions)
 
 
 def is_released(frame: Frame) -> bool:
@@ -101,7 +115,7 @@ class OperatorRules:
     repository: Table[repository.Observation] = repository.TABLE
     must_be_skipped: Callable[[Frame, int], bool] = must_be_skipped
     may_be_listed: Callable[[Frame, int], bool] = may_be_listed
-    is_given_up: Callable[[Target, Session, tuple[Target, ...]], bool] = is_given_up
+    is_given_up: Callable[[TargetSeen, Session, tuple[TargetSeen, ...]], bool] = is_given_up
     has_its_turn: Callable[[tuple[str, ...], str], bool] = has_its_turn
     may_be_torn_down: Callable[[Frame], bool] = may_be_torn_down
     is_released: Callable[[Frame], bool] = is_released
@@ -112,127 +126,183 @@ class OperatorRules:
 # The batch --------------------------------------------------------------------------------------
 
 
-def batch_write(rules: OperatorRules, world: World) -> Write | None:
+class BatchSeen(NamedTuple):
+    """What the batch's controller sees, but for the workloads."""
+
+    batch: str
+    paused: bool
+    cron_job: str
+    session_in_flight: bool
+    may_be_torn_down: bool
+
+
+class WorkloadSeen(NamedTuple):
+    """What the batch's controller sees of a target."""
+
+    kind: str
+    exists: bool
+    sidecar: str
+    has_pod: bool
+
+
+def see_batch(rules: OperatorRules, frame: Frame) -> BatchSeen:
+    """What the batch's controller sees."""
+    in_flight = any(is_unfinished(each) for each in frame.sessions)
+    torn = rules.may_be_torn_down(frame)
+    return BatchSeen(frame.batch, frame.paused, frame.cron_job, in_flight, torn)
+
+
+def see_workload(each: Target) -> WorkloadSeen:
+    """What the batch's controller sees of a target."""
+    return WorkloadSeen(each.kind, each.exists, each.sidecar, each.runner != "none")
+
+
+def batch_write(
+    rules: OperatorRules, seen: BatchSeen, workloads: tuple[WorkloadSeen, ...]
+) -> Write | None:
     """The first write of the batch's controller; None: nothing is to do."""
-    frame = world.frame
-    if frame.batch == "gone":
+    if seen.batch == "gone":
         return None
-    state = advance(rules.batch, rules.batch.initial, _observe_batch(world)).state
+    state = advance(rules.batch, rules.batch.initial, _observe_batch(seen, workloads)).state
     intents = rules.batch.intents(state)
     if batch.NOTHING_LEFT in intents:
-        return _teardown(rules, world)
-    if batch.CRON_JOB_SUSPENDED in intents and frame.cron_job == "active":
-        return _cron_job(world, "suspended")
-    wanted = "suspended" if frame.paused else "active"
-    if batch.CRON_JOB in intents and frame.cron_job != wanted:
-        return _cron_job(world, wanted)
-    return _inject(world) if batch.SIDECARS in intents else None
+        return _teardown(seen, workloads)
+    if batch.CRON_JOB_SUSPENDED in intents and seen.cron_job == "active":
+        return _cron_job("suspended")
+    wanted = "suspended" if seen.paused else "active"
+    if batch.CRON_JOB in intents and seen.cron_job != wanted:
+        return _cron_job(wanted)
+    return _inject(workloads) if batch.SIDECARS in intents else None
 
 
-def _observe_batch(world: World) -> batch.Observation:
-    frame, targets = world
-    workloads = [each for each in targets if each.kind == SIDECAR and each.exists]
+def _observe_batch(seen: BatchSeen, workloads: tuple[WorkloadSeen, ...]) -> batch.Observation:
+    injected = (w.sidecar == "current" and w.has_pod for w in workloads if _has_template(w))
     return batch.Observation(
-        deletion_requested=frame.batch == "deleting",
-        some_target_found=any(each.exists for each in targets),
-        sidecars_in_place=all(
-            each.sidecar == "current" and each.runner != "none" for each in workloads
-        ),
-        session_in_flight=any(is_unfinished(each) for each in frame.sessions),
+        deletion_requested=seen.batch == "deleting",
+        some_target_found=any(each.exists for each in workloads),
+        sidecars_in_place=all(injected),
+        session_in_flight=seen.session_in_flight,
     )
 
 
-def _cron_job(world: World, wanted: Any) -> Write:
-    after = world._replace(frame=world.frame._replace(cron_job=wanted))
-    return Write(f"the operator makes the CronJob {wanted}", "cron job", after)
+def _has_template(workload: WorkloadSeen) -> bool:
+    return workload.kind == SIDECAR and workload.exists
 
 
-def _inject(world: World) -> Write | None:
-    for number, each in enumerate(world.targets):
-        if each.kind == SIDECAR and each.exists and each.sidecar != "current":
-            after = rolled(each, "current")
-            return _target_write(world, number, after, "the operator injects the sidecar into {}")
+def _cron_job(wanted: str) -> Write:
+    return Write(
+        f"the operator makes the CronJob {wanted}", "cron job", Patch("cron job", (wanted,))
+    )
+
+
+def _inject(workloads: tuple[WorkloadSeen, ...]) -> Write | None:
+    for place, each in enumerate(workloads):
+        if _has_template(each) and each.sidecar != "current":
+            story = "the operator injects the sidecar into {}"
+            return _one_target(story, place, len(workloads), Patch("roll", ("current",)))
     return None
 
 
-def rolled(each: Target, sidecar: Any) -> Target:
-    """A changed Pod template restarts the Pods: a runner that is at work dies."""
-    lost = each.claim == "living" and each.report == "none"
-    claim = "dead" if lost else each.claim
-    return each._replace(
-        sidecar=sidecar, owed=max(each.owed - 1, -1), runner="none", claim=claim
-    )
-
-
-def _teardown(rules: OperatorRules, world: World) -> Write | None:
-    frame = world.frame
-    if frame.cron_job != "none":
-        after = world._replace(frame=frame._replace(cron_job="none"))
-        return Write("the operator deletes the CronJob", "cron job", after)
-    if not rules.may_be_torn_down(frame):
+def _teardown(seen: BatchSeen, workloads: tuple[WorkloadSeen, ...]) -> Write | None:
+    if seen.cron_job != "none":
+        return Write("the operator deletes the CronJob", "cron job", Patch("cron job", ("none",)))
+    if not seen.may_be_torn_down:
         return None
-    for number, each in enumerate(world.targets):
+    for place, each in enumerate(workloads):
         if each.sidecar != "none":
-            after_target = rolled(each, "none")
             story = "the operator takes the sidecar out of {}"
-            return _target_write(world, number, after_target, story)
-    after = world._replace(frame=frame._replace(batch="gone"))
-    return Write("the operator releases the batch", "batch", after)
+            return _one_target(story, place, len(workloads), Patch("roll", ("none",)))
+    return Write("the operator releases the batch", "batch", Patch("release"))
 
 
-def _target_write(world: World, number: int, after: Target, story: str) -> Write:
-    targets = (*world.targets[:number], after, *world.targets[number + 1 :])
-    return Write(story.format(name_of(number, after)), f"target {number}", world._replace(targets=targets))
-
-
-def name_of(number: int, target: Target) -> str:
-    """What a target is called in a story."""
-    return f"target {number + 1} ({target.kind})"
+def _one_target(story: str, place: int, count: int, patch: Patch) -> Write:
+    patches = tuple(patch if n == place else None for n in range(count))
+    return Write(story, f"target {place}", None, patches)
 
 
 # The session ------------------------------------------------------------------------------------
 
 
-def session_write(rules: OperatorRules, world: World, number: int) -> Write | None:
-    """The first write of the session's controller; None: nothing is to do."""
-    frame = world.frame
-    own = frame.sessions[number]
-    if own.phase == ABSENT or own.phase in FINAL_SESSION:
-        return None
-    targets = _targets_of(rules, world, number)
-    phase = advance(rules.session, own.phase, _observe_session(rules, frame, number, targets)).state
-    after = _status_written(world, number, phase, targets)
-    if after != world or rules.writes_what_is_so:
-        story = f"the operator writes the status of session {number + 1} ({phase})"
-        return Write(story, f"session {number}", after)
-    return _create_job(world) if number == frame.owner else None
+class SessionSeen(NamedTuple):
+    """What the session's controller sees, but for the targets."""
+
+    number: int
+    order: str
+    own: Session
+    owns_targets: bool
+    targets_are_free: bool
+    must_be_skipped: bool
 
 
-def _targets_of(
-    rules: OperatorRules, world: World, number: int
-) -> tuple[Target, ...] | None:
-    """The targets as the session would leave them; None while the row is another session's."""
-    frame = world.frame
-    if frame.owner not in (NOBODY, number):
-        return None
-    own = frame.sessions[number]
-    begins = own.listed and not rules.must_be_skipped(frame, number)
-    started = begins or own.phase == "Running" or frame.owner == number
-    phases: tuple[str, ...] = ()
-    judged: list[Target] = []
-    for each in world.targets:
-        turn = rules.has_its_turn(phases, frame.order)
-        given_up = rules.is_given_up(each, own, world.targets)
-        judged.append(judge(rules, each, own, started=started, turn=turn, given_up=given_up))
-        phases += (judged[-1].phase,)
-    return tuple(judged)
+class TargetSeen(NamedTuple):
+    """What the session's controller sees of a target."""
+
+    kind: str
+    exists: bool
+    runner: str
+    claim: str
+    report: str
+    phase: str
+
+
+def see_session(rules: OperatorRules, frame: Frame, number: int) -> SessionSeen:
+    """What the controller sees of session ``number``."""
+    skip = rules.must_be_skipped(frame, number)
+    own, owner = frame.sessions[number], frame.owner
+    return SessionSeen(number, frame.order, own, owner == number, owner == NOBODY, skip)
+
+
+def see_target(each: Target) -> TargetSeen:
+    """What the session's controller sees of a target. Who works or has ended looks the same."""
+    runner = "busy" if each.runner in ("working", "ended") else each.runner
+    return TargetSeen(each.kind, each.exists, runner, each.claim, each.report, each.phase)
+
+
+def session_write(
+    rules: OperatorRules, seen: SessionSeen, targets: tuple[TargetSeen, ...]
+) -> Write | None:
+    """The first write of a session's controller; None: nothing is to do."""
+    judged: tuple[TargetSeen, ...] = ()
+    if seen.owns_targets or seen.targets_are_free:
+        judged = _judge_all(rules, seen, targets)
+    phase = advance(rules.session, seen.own.phase, _observe_session(seen, judged)).state
+    if phase in ("Pending", "Skipped"):
+        judged = ()
+    if phase != seen.own.phase or (judged and judged != targets) or rules.writes_what_is_so:
+        story = f"the operator writes the status of session {seen.number + 1} ({phase})"
+        patches = tuple(Patch("status", (each.phase, each.report)) for each in judged)
+        status = Patch("session", (seen.number, phase, bool(judged)))
+        return Write(story, f"session {seen.number}", status, patches or (None,) * len(targets))
+    return _create_job(targets) if seen.owns_targets else None
+
+
+def _judge_all(
+    rules: OperatorRules, seen: SessionSeen, targets: tuple[TargetSeen, ...]
+) -> tuple[TargetSeen, ...]:
+    """The targets as the session would leave them, each after those before it."""
+    own = seen.own
+    begins = own.listed and not seen.must_be_skipped
+    started = begins or own.phase == "Running" or seen.owns_targets
+    judged: tuple[TargetSeen, ...] = ()
+    for each in targets:
+        turn = rules.has_its_turn(tuple(before.phase for before in judged), seen.order)
+        given_up = rules.is_given_up(each, own, targets)
+        new = judge(rules, each, own, started=started, turn=turn, given_up=given_up)
+        judged = (*judged, new)
+    return judged
 
 
 def judge(
-    rules: OperatorRules, each: Target, own: Session, *, started: bool, turn: bool, given_up: bool
-) -> Target:
+    rules: OperatorRules,
+    each: TargetSeen,
+    own: Session,
+    *,
+    started: bool,
+    turn: bool,
+    given_up: bool,
+) -> TargetSeen:
     """One target as its session's status should show it: first its host, then itself."""
-    expected = each.exists or each.claim != "none" or each.report != "none"
+    expected = each.exists or each.claim != "none"
     if expected and each.report == "none":
         state = advance(rules.host, rules.host.initial, _observe_host(each, own)).state
         if host.REPORT_OF_FAILURE in rules.host.intents(state):
@@ -249,7 +319,7 @@ def judge(
     return each._replace(phase=advance(rules.target, each.phase, facts).state)
 
 
-def _observe_host(each: Target, own: Session) -> host.Observation:
+def _observe_host(each: TargetSeen, own: Session) -> host.Observation:
     return host.Observation(
         target_started=each.phase != "Pending",
         runner_ready=each.runner == "ready",
@@ -260,67 +330,67 @@ def _observe_host(each: Target, own: Session) -> host.Observation:
     )
 
 
-def _observe_session(
-    rules: OperatorRules, frame: Frame, number: int, targets: tuple[Target, ...] | None
-) -> session.Observation:
-    phases = [each.phase for each in targets or ()]
+def _observe_session(seen: SessionSeen, targets: tuple[TargetSeen, ...]) -> session.Observation:
+    phases = [each.phase for each in targets]
     return session.Observation(
-        must_be_skipped=rules.must_be_skipped(frame, number),
-        may_use_repository=targets is not None and frame.sessions[number].listed,
-        some_target_started=frame.owner == number,
+        must_be_skipped=seen.must_be_skipped,
+        may_use_repository=bool(targets) and seen.own.listed,
+        some_target_started=seen.owns_targets,
         all_targets_final=bool(phases) and all(phase in FINAL_TARGET for phase in phases),
         some_target_failed="Failed" in phases,
     )
 
 
-def _status_written(
-    world: World, number: int, phase: str, targets: tuple[Target, ...] | None
-) -> World:
-    frame = with_session(
-        world.frame, number, world.frame.sessions[number]._replace(phase=phase)
+def rebuild(
+    rules: OperatorRules, seen: SessionSeen, targets: tuple[TargetSeen, ...]
+) -> tuple[str, tuple[TargetSeen, ...]]:
+    """The phases of a session and its targets as the operator finds them, had they been lost."""
+    lost = seen._replace(own=seen.own._replace(phase="Pending"))
+    blank = tuple(each._replace(phase="Pending") for each in targets)
+    write = session_write(rules, lost, blank)
+    if write is None or write.frame is None:
+        return "Pending", blank
+    pairs = zip(blank, write.targets, strict=True)
+    found = (
+        each if p is None else each._replace(phase=p.values[0], report=p.values[1])
+        for each, p in pairs
     )
-    if targets is None or phase in ("Pending", "Skipped"):
-        return world._replace(frame=frame)
-    return World(frame._replace(owner=number), targets)
+    return write.frame.values[1], tuple(found)
 
 
-def without_phases(world: World) -> World:
-    """The world without the phases in the status of the session that owns the targets."""
-    frame = world.frame
-    own = frame.sessions[frame.owner]._replace(phase="Pending")
-    targets = tuple(each._replace(phase="Pending") for each in world.targets)
-    return World(with_session(frame, frame.owner, own), targets)
-
-
-def _create_job(world: World) -> Write | None:
-    for number, each in enumerate(world.targets):
+def _create_job(targets: tuple[TargetSeen, ...]) -> Write | None:
+    for place, each in enumerate(targets):
         started = each.phase in ("Injecting", "Scheduled", "Running")
         if each.kind == JOB and each.exists and started and each.runner == "none":
-            after = each._replace(runner="starting")
-            return _target_write(world, number, after, "the operator creates the Job of {}")
+            story = "the operator creates the Job of {}"
+            return _one_target(story, place, len(targets), Patch("job"))
     return None
 
 
 # The repository ---------------------------------------------------------------------------------
 
 
-def repository_write(rules: OperatorRules, world: World) -> Write | None:
-    """The first write of the repository's controller; None: nothing is to do."""
-    frame = world.frame
+def repository_write(rules: OperatorRules, frame: Frame, *, good: bool) -> Write | None:
+    """The first write of the repository's controller; None: nothing is to do.
+
+    ``good``: a target of the session that owns the targets has reported success.
+    """
     after = _without_final(frame)
     if frame.maintaining != NOBODY and rules.is_released(frame):
         after = _lock_released(after)
-    due = maintenance_due(world._replace(frame=after))
+    due = good and _is_due(after)
     intents = rules.repository.intents(_repository_state(rules, after, due=due))
     if repository.EXCLUSIVE_LOCK in intents and after.maintaining == NOBODY:
         after = after._replace(maintaining=after.owner)
     elif repository.SESSIONS_MAY_BE_LISTED in intents and not due:
         after = _with_next(rules, after)
     if after != frame:
-        return Write(_repository_story(frame, after), "repository", world._replace(frame=after))
+        marks = tuple((each.listed, each.maintained) for each in after.sessions)
+        patch = Patch("repository", (*marks, after.maintaining, after.job))
+        return Write(_repository_story(frame, after), "repository", patch)
     if repository.MAINTENANCE_JOB in intents and frame.job == "none":
-        job = world._replace(frame=frame._replace(job="running"))
-        return Write("the operator creates the Job of the maintenance", "maintenance", job)
+        story = "the operator creates the Job of the maintenance"
+        return Write(story, "maintenance", Patch("maintenance"))
     return None
 
 
@@ -334,18 +404,18 @@ def _repository_state(rules: OperatorRules, frame: Frame, *, due: bool) -> str:
     return advance(rules.repository, rules.repository.initial, facts).state
 
 
-def maintenance_due(world: World) -> bool:
-    """A session that took a good snapshot is over, and the repository was not maintained since."""
-    frame = world.frame
+def _is_due(frame: Frame) -> bool:
+    """Whether the session that owns the targets is over, and was not followed by maintenance."""
     if frame.owner == NOBODY:
         return False
     own = frame.sessions[frame.owner]
-    good = any(each.report == "Succeeded" for each in world.targets)
-    return own.phase in FINAL_SESSION and good and not own.maintained
+    return own.phase in FINAL_SESSION and not own.maintained
 
 
 def _without_final(frame: Frame) -> Frame:
-    kept = tuple(each._replace(listed=each.listed and is_unfinished(each)) for each in frame.sessions)
+    kept = tuple(
+        each._replace(listed=each.listed and is_unfinished(each)) for each in frame.sessions
+    )
     return frame._replace(sessions=(kept[0], kept[1]))
 
 
@@ -358,14 +428,62 @@ def _with_next(rules: OperatorRules, frame: Frame) -> Frame:
     for number in (1, 0) if frame.second_is_older else (0, 1):
         own = frame.sessions[number]
         waits = own.phase == "Pending" and not own.listed
-        if waits and rules.may_be_listed(frame, number) and not rules.must_be_skipped(frame, number):
+        if (
+            waits
+            and rules.may_be_listed(frame, number)
+            and not rules.must_be_skipped(frame, number)
+        ):
             return with_session(frame, number, own._replace(listed=True))
     return frame
 
 
 def _repository_story(before: Frame, after: Frame) -> str:
-    if after.maintaining != before.maintaining:
-        verb = "gives the repository back from" if after.maintaining == NOBODY else "locks it for"
-        return f"the operator {verb} maintenance"
-    listed = [str(n + 1) for n, each in enumerate(after.sessions) if each.listed]
-    return f"the operator lists as active: session {', '.join(listed) or 'none'}"
+    if after.maintaining == before.maintaining:
+        listed = [str(n + 1) for n, each in enumerate(after.sessions) if each.listed]
+        return f"the operator lists as active: session {', '.join(listed) or 'none'}"
+    if after.maintaining == NOBODY:
+        return "the operator takes the repository back from maintenance"
+    return "the operator locks the repository for maintenance"
+
+
+# Applying ---------------------------------------------------------------------------------------
+
+
+def patch_frame(frame: Frame, patch: Patch) -> Frame:
+    """``frame`` after ``patch``."""
+    values = patch.values
+    if patch.what == "cron job":
+        return frame._replace(cron_job=values[0])
+    if patch.what == "release":
+        return frame._replace(batch="gone")
+    if patch.what == "maintenance":
+        return frame._replace(job="running")
+    if patch.what == "session":
+        number, phase, owns = values
+        after = with_session(frame, number, frame.sessions[number]._replace(phase=phase))
+        return after._replace(owner=number) if owns else after
+    first, second, maintaining, job = values
+    one, two = frame.sessions
+    sessions = (
+        one._replace(listed=first[0], maintained=first[1]),
+        two._replace(listed=second[0], maintained=second[1]),
+    )
+    return frame._replace(sessions=sessions, maintaining=maintaining, job=job)
+
+
+def patch_target(each: Target, patch: Patch) -> Target:
+    """``each`` after ``patch``. A changed Pod template restarts the Pods: who works there dies."""
+    values = patch.values
+    if patch.what == "status":
+        return each._replace(phase=values[0], report=values[1])
+    if patch.what == "job":
+        return each._replace(runner="starting")
+    lost = each.claim == "living" and each.report == "none"
+    claim = "dead" if lost else each.claim
+    owed = max(each.owed - 1, -1)
+    return each._replace(sidecar=values[0], owed=owed, runner="none", claim=claim)
+
+
+def name_of(number: int, each: Target) -> str:
+    """What a target is called in a story."""
+    return f"target {number + 1} ({each.kind})"

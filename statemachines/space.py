@@ -5,15 +5,15 @@ Used by ``exploration.py`` alone. Must not decide anything: ``operation.py`` and
 Rules of this file:
 
 - What a number stands for is kept once, and what can be computed for a part of the world (the moves of
-  one target, an invariant of one step of it) is computed once.
+  one target, a decision on what its controller sees, an invariant of one step) is computed once.
 - In Parallel order targets of a kind are alike, so their numbers are sorted: one state stands for all
   permutations.
-- The operator *decides and writes* in one step, unless it is slow (a fault): then it holds a write,
-  other things happen, and the write comes late, or never, if it restarts. A late status write finds that
-  the object has changed, if it has. Nothing is lost by this: of what happens between a decision and its
-  write, only another controller's writes could make a difference, and that is what the fault is for.
-- Once a session is over, its runners are quiet and the repository is maintained, its row of targets is
-  cleared: nothing reads it any more.
+- The operator *decides and writes* in one step, unless it is slow, which is a fault: then something
+  happens between the two. The write comes later, or never, if the operator restarts; a status
+  write finds that the object has changed, if it has. A write is held only while it would do another
+  thing than a decision made now: otherwise nobody could tell.
+- A final target keeps nothing of what led to it. Once a session is over, its runners are quiet and the
+  repository is maintained, its whole row of targets is cleared: nothing reads it any more.
 - When nothing can happen while a session is unfinished, time passes: first the grace for missing
   runners, then the deadline.
 """
@@ -25,13 +25,15 @@ from typing import Any, NamedTuple
 
 from statemachines import environment, invariants, operation
 from statemachines.environment import FAIR, FAULT, AgentRules
-from statemachines.invariants import ALL, Invariant
-from statemachines.operation import OperatorRules, Write
+from statemachines.invariants import Invariant
+from statemachines.operation import OperatorRules, Patch, Write
 from statemachines.world import (
+    ABSENT,
     FINAL_SESSION,
     FINAL_TARGET,
     JOB,
     NOBODY,
+    OVER,
     PARALLEL,
     Config,
     Frame,
@@ -47,14 +49,11 @@ State = tuple[int, ...]
 
 
 class Late(NamedTuple):
-    """A write that a controller has decided on and not yet made."""
+    """A write that a controller has decided on and not yet made; ``base``: what it was made from."""
 
-    story: str
     controller: str
-    object: str
+    write: Write
     base: Any
-    """What the object was at the decision."""
-    after: Frame
 
 
 class Rest(NamedTuple):
@@ -65,19 +64,23 @@ class Rest(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """One target, and what a late write wants to make of it."""
+    """One target, and what a late write wants of it: the content that it knew, and the change."""
 
     target: Target
-    late: tuple[Any, Target] | None = None
+    late: tuple[Any, Patch | None] | None = None
 
 
 class Step(NamedTuple):
-    """A move: its sentence, its kind, the state that it leads to, and what it breaks."""
+    """A move. ``story`` has a place for the name of the target at ``place``."""
 
     story: str
+    place: int
     kind: str
+    cost: int
+    """How many faults it needs."""
     state: State
     broken: Invariant | None
+    """The invariant that it breaks."""
 
 
 class Numbers(dict[Any, int]):
@@ -93,19 +96,39 @@ class Numbers(dict[Any, int]):
         return number
 
 
+class Kept(dict[Any, Any]):
+    """Answers that are computed once: ``answer(*key)`` makes those that are missing."""
+
+    def __init__(self, answer: Callable[..., Any]) -> None:
+        super().__init__()
+        self._answer = answer
+
+    def __missing__(self, key: Any) -> Any:
+        value = self[key] = self._answer(*key)
+        return value
+
+
 class Space:
     """The states of ``config`` under given rules."""
 
     def __init__(self, config: Config, operator: OperatorRules, agent: AgentRules) -> None:
-        self.config, self.operator, self.agent = config, operator, agent
-        self.rests, self.cells = Numbers(), Numbers()
-        self._checked: dict[Any, Invariant | None] = {}
-        self._cell_moves: dict[int, tuple[tuple[str, str, int], ...]] = {}
-        self._rest_moves: dict[int, tuple[environment.FrameMove, ...]] = {}
-        self._mapped: dict[tuple[Any, int], int] = {}
-        self._cleaned: dict[int, int] = {}
-        self._brief = Numbers()
-        self._briefs: dict[int, int] = {}
+        self.config, self._rules, self._agent = config, operator, agent
+        self._rests, self._cells, self._seen = Numbers(), Numbers(), Numbers()
+        self._cell_moves = Kept(self._moves_of_cell)
+        self._rest_moves = Kept(self._moves_of_rest)
+        self._mapped = Kept(self._map)
+        self._patched_rests = Kept(self._patch_rest)
+        self._patched_cells = Kept(self._patch_cell)
+        self._seen_rests = Kept(self._see_rest)
+        self._seen_cells = Kept(self._see_cell)
+        self._decisions = Kept(self._decide)
+        self._rebuilds = Kept(self._rebuild)
+        self._cleaned = Kept(self._clean)
+        self._is_overdue = Kept(self._overdue)
+        self._tidied = Kept(self._tidy)
+        self._briefs = Kept(self._brief)
+        self._checks = Kept(self._check)
+        self._world_checks: dict[Any, Invariant | None] = {}
 
     def start(self) -> State:
         """The state in which everything begins."""
@@ -113,29 +136,31 @@ class Space:
 
     def canonical(self, state: State) -> State:
         """The state that stands for all permutations of like targets."""
-        if self.config.order == PARALLEL:
-            return (state[0], *sorted(state[1:]))
-        return state
+        return (state[0], *sorted(state[1:])) if self.config.order == PARALLEL else state
 
     def world(self, state: State) -> World:
         """What a state stands for."""
-        cells = self.cells.meant
-        return World(self.rests.meant[state[0]].frame, tuple(cells[n].target for n in state[1:]))
+        cells = self._cells.meant
+        frame = self._rests.meant[state[0]].frame
+        return World(frame, tuple(cells[number].target for number in state[1:]))
 
-    def _state(self, world: World) -> State:
-        return (
-            self.rests[Rest(world.frame)],
-            *(self.cells[Cell(each)] for each in world.targets),
-        )
+    def tell(self, state: State, step: Step) -> str:
+        """The sentence of a step from ``state``."""
+        if "{}" not in step.story:
+            return step.story
+        target = self._cells.meant[state[1 + step.place]].target
+        return step.story.replace("{}", operation.name_of(step.place, target))
 
-    # Steps
-
-    def steps(self, state: State, *, with_faults: bool = True) -> list[Step]:
-        """All steps from ``state``; their states are cleared, but not yet sorted."""
-        found = [
-            *self._environment(state, with_faults=with_faults),
-            *self._operator(state, with_faults=with_faults),
-        ]
+    def steps(self, state: State, faults: int = 0) -> list[Step]:
+        """All steps from ``state`` that need at most ``faults``; their states are not yet sorted."""
+        found = list(self._environment(state, faults))
+        late: Late | None = self._rests.meant[state[0]].late
+        writes = list(self._writes(state, late))
+        found += (self._written(state, *write) for write in writes)
+        if late is not None:
+            found += self._arrivals(state, faults)
+        elif faults:
+            found += [slow for step in found for slow in self._slow(state, step, writes, faults)]
         if not any(step.kind == FAIR for step in found):
             found += self._time(state)
         return found
@@ -144,254 +169,361 @@ class Space:
         """What a state in which nothing fair can happen breaks."""
         return invariants.broken(invariants.REST, self.world(state))
 
-    def _environment(self, state: State, *, with_faults: bool) -> Iterator[Step]:
-        for place, cell in enumerate(state[1:], 1):
-            for story, kind, after in self._moves_of_cell(cell):
-                if kind == FAULT and not with_faults:
-                    continue
-                yield self._step(
-                    story.replace("{}", self._name(place, cell)) if "{}" in story else story,
-                    kind,
-                    state,
-                    (*state[:place], after, *state[place + 1 :]),
-                )
-        for move in self._moves_of_rest(state[0]):
-            if move.kind == FAULT and not with_faults:
-                continue
-            yield self._frame_step(state, move)
+    def _state(self, world: World) -> State:
+        cells = (self._cells[Cell(each)] for each in world.targets)
+        return (self._rests[Rest(world.frame)], *cells)
 
-    def _name(self, place: int, cell: int) -> str:
-        return operation.name_of(place - 1, self.cells.meant[cell].target)
+    # The environment
 
-    def _moves_of_cell(self, cell: int) -> tuple[tuple[str, str, int], ...]:
-        known = self._cell_moves.get(cell)
-        if known is None:
-            target, late = self.cells.meant[cell]
-            known = self._cell_moves[cell] = tuple(
-                (move.story, move.kind, self.cells[Cell(move.after, late)])
-                for move in environment.target_moves(self.agent, target)
+    def _environment(self, state: State, faults: int) -> Iterator[Step]:
+        for place, cell in enumerate(state[1:]):
+            for story, kind, cost, after in self._cell_moves[(cell,)]:
+                if cost <= faults:
+                    moved = (*state[: place + 1], after, *state[place + 2 :])
+                    yield self._step(story, place, kind, cost, state, moved)
+        for story, kind, cost, after, each in self._rest_moves[(state[0],)]:
+            if cost <= faults:
+                moved = self._moved(state, after, each)
+                if story in (environment.EDITED, environment.DELETED):
+                    moved = self._outdated(moved, edited=story == environment.EDITED)
+                yield self._step(story, 0, kind, cost, state, moved)
+
+    def _moved(self, state: State, rest: int, each: Callable[[Target], Target]) -> State:
+        if each is environment.same:
+            return (rest, *state[1:])
+        return (rest, *(self._mapped[each, cell] for cell in state[1:]))
+
+    def _moves_of_cell(self, cell: int) -> list[tuple[str, str, int, int]]:
+        target, late = self._cells.meant[cell]
+        return [
+            (move.story, move.kind, int(move.kind == FAULT), self._cells[Cell(move.after, late)])
+            for move in environment.target_moves(self._agent, target)
+        ]
+
+    def _moves_of_rest(self, rest: int) -> list[tuple[Any, ...]]:
+        frame, late = self._rests.meant[rest]
+        return [
+            (
+                move.story,
+                move.kind,
+                int(move.kind == FAULT),
+                self._rests[Rest(move.after, late)],
+                move.each,
             )
-        return known
-
-    def _moves_of_rest(self, rest: int) -> tuple[environment.FrameMove, ...]:
-        known = self._rest_moves.get(rest)
-        if known is None:
-            frame = self.rests.meant[rest].frame
-            known = self._rest_moves[rest] = tuple(environment.frame_moves(self.agent, frame))
-        return known
-
-    def _frame_step(self, state: State, move: environment.FrameMove) -> Step:
-        late = self.rests.meant[state[0]].late
-        cells = tuple(self._map(move.each, cell) for cell in state[1:])
-        return self._step(move.story, move.kind, state, (self.rests[Rest(move.after, late)], *cells))
+            for move in environment.frame_moves(self._agent, frame)
+        ]
 
     def _map(self, each: Callable[[Target], Target], cell: int) -> int:
-        if each is environment.same:
-            return cell
-        target, late = self.cells.meant[cell]
-        if late is not None:
-            late = (late[0], each(late[1]))  # a late Pod template is one of the old spec
-        return self.cells[Cell(each(target), late)]
+        target, late = self._cells.meant[cell]
+        return self._cells[Cell(each(target), late)]
 
     def _time(self, state: State) -> Iterator[Step]:
-        frame = self.rests.meant[state[0]].frame
-        for number, session in enumerate(frame.sessions):
-            if is_unfinished(session):
-                if number == frame.owner and not session.grace_over:
-                    yield self._frame_step(state, environment.grace(frame, number))
-                elif not session.late:
-                    yield self._frame_step(state, environment.deadline(frame, number, FAIR))
+        frame, late = self._rests.meant[state[0]]
+        for number, own in enumerate(frame.sessions):
+            if not is_unfinished(own):
+                continue
+            if number == frame.owner and not own.grace_over:
+                move = environment.grace(frame, number)
+            elif not own.late:
+                move = environment.deadline(frame, number, FAIR)
+            else:
+                continue
+            after = self._moved(state, self._rests[Rest(move.after, late)], move.each)
+            yield self._step(move.story, 0, FAIR, 0, state, after)
 
     # The operator
 
-    def _operator(self, state: State, *, with_faults: bool) -> Iterator[Step]:
-        rest: Rest = self.rests.meant[state[0]]
-        world = self.world(state)
-        for controller in self._controllers(rest):
-            write = self._write(controller, world)
+    def _writes(self, state: State, late: Late | None) -> Iterator[tuple[str, Write]]:
+        """Each controller that is not busy with a late write, and what it writes."""
+        frame = self._rests.meant[state[0]].frame
+        for controller in ("batch", "repository", "session 0", "session 1"):
+            if late is not None and late.controller == controller:
+                continue
+            if controller[:-1] == "session " and not is_unfinished(
+                frame.sessions[int(controller[-1])]
+            ):
+                continue
+            write = self._decision(controller, state)
             if write is not None:
-                yield self._written(state, rest, world, controller, write)
-                if rest.late is None and with_faults:
-                    yield self._held_back(state, world, controller, write)
-            if write is None or not write.object.startswith("session"):
-                yield from self._rebuilt(state, rest.frame, controller, world)
-        if rest.late is not None:
-            if with_faults:
-                yield self._step("the operator restarts", FAULT, state, self._forgotten(state))
-            yield self._arrived(state, rest.frame, rest.late)
+                yield controller, write
 
-    def _controllers(self, rest: Rest) -> Iterator[str]:
-        busy = rest.late.controller if rest.late else ""
-        frame = rest.frame
-        if busy != "batch" and frame.batch != "gone":
-            yield "batch"
-        if busy != "repository":
-            yield "repository"
-        for number, session in enumerate(frame.sessions):
-            if is_unfinished(session) and busy != f"session {number}":
-                yield f"session {number}"
+    def _decision(self, controller: str, state: State) -> Write | None:
+        write: Write | None = self._decisions[self._sight(controller, state)]
+        return write
 
-    def _write(self, controller: str, world: World) -> Write | None:
+    def _sight(self, controller: str, state: State) -> tuple[Any, ...]:
+        seen = self._seen_cells
+        return (
+            controller,
+            self._seen_rests[controller, state[0]],
+            *(seen[controller[0], cell] for cell in state[1:]),
+        )
+
+    def _see_rest(self, controller: str, rest: int) -> int:
+        frame = self._rests.meant[rest].frame
         if controller == "batch":
-            return operation.batch_write(self.operator, world)
+            return self._seen[operation.see_batch(self._rules, frame)]
         if controller == "repository":
-            return operation.repository_write(self.operator, world)
-        return operation.session_write(self.operator, world, int(controller[-1]))
+            return self._seen[frame]
+        return self._seen[operation.see_session(self._rules, frame, int(controller[-1]))]
 
-    def _written(
-        self, state: State, rest: Rest, world: World, controller: str, write: Write
-    ) -> Step:
-        after = self._merged(state, Rest(write.after.frame, rest.late), write.after)
-        wrong = self._check(invariants.DECISION, state[0], self.rests[Rest(write.after.frame)])
-        again = self._write(controller, write.after)
-        if again is not None and again.object == write.object and wrong is None:
-            wrong = invariants.broken(invariants.TWO_PASSES, write.after, again.after)
-        return self._step(write.story, FAIR, state, after, wrong)
+    def _see_cell(self, initial: str, cell: int) -> int:
+        target = self._cells.meant[cell].target
+        if initial == "b":
+            return self._seen[operation.see_workload(target)]
+        if initial == "r":
+            return self._seen[target.report == "Succeeded"]
+        return self._seen[operation.see_target(target)]
 
-    def _merged(self, state: State, rest: Rest, world: World) -> State:
-        """``world`` as a state; what a late write wants of the targets stays as it is."""
-        meant = self.cells.meant
-        cells = (
-            self.cells[Cell(each, meant[old].late)]
-            for each, old in zip(world.targets, state[1:], strict=True)
+    def _decide(self, controller: str, seen: int, *cells: int) -> Write | None:
+        values = tuple(self._seen.meant[cell] for cell in cells)
+        if controller == "batch":
+            return operation.batch_write(self._rules, self._seen.meant[seen], values)
+        if controller == "repository":
+            return operation.repository_write(self._rules, self._seen.meant[seen], good=any(values))
+        return operation.session_write(self._rules, self._seen.meant[seen], values)
+
+    def _written(self, state: State, controller: str, write: Write) -> Step:
+        after = self._patched(state, write)
+        wrong = self._checks[invariants.DECISION, state[0], after[0]] or self._twice(
+            controller, write, after
         )
-        return (self.rests[rest], *cells)
+        return self._step(write.story, _place(write), FAIR, 0, state, after, wrong)
 
-    def _rebuilt(self, state: State, frame: Frame, controller: str, world: World) -> Iterator[Step]:
-        if not controller.startswith("session") or frame.owner != int(controller[-1]):
+    def _twice(self, controller: str, write: Write, after: State) -> Invariant | None:
+        """Invariants 9 and 10: what the same controller would write right behind its write."""
+        again = self._decision(controller, after)
+        if again is not None and again.object == write.object:
+            return invariants.broken(invariants.TWO_PASSES, again, None)
+        if write.object[:-1] == "session " and write.frame is not None and write.frame.values[2]:
+            rebuilt: Invariant | None = self._rebuilds[self._sight(controller, after)]
+            return rebuilt
+        return None
+
+    def _rebuild(self, _controller: str, seen: int, *cells: int) -> Invariant | None:
+        view: operation.SessionSeen = self._seen.meant[seen]
+        if not is_unfinished(view.own):
+            return None
+        targets = tuple(self._seen.meant[cell] for cell in cells)
+        rebuilt = operation.rebuild(self._rules, view, targets)
+        return invariants.broken(invariants.REBUILT, (view.own.phase, targets), rebuilt)
+
+    def _patched(self, state: State, write: Write) -> State:
+        rest = state[0] if write.frame is None else self._patched_rests[state[0], write.frame]
+        if not any(write.targets):
+            return (rest, *state[1:])
+        pairs = zip(state[1:], write.targets, strict=True)
+        cells = [c if patch is None else self._patched_cells[c, patch] for c, patch in pairs]
+        if self._is_overdue[rest,]:  # a runner reads the deadline in the session's status
+            cells = [self._mapped[environment.stopped, cell] for cell in cells]
+        return (rest, *cells)
+
+    def _overdue(self, rest: int) -> bool:
+        frame = self._rests.meant[rest].frame
+        return frame.owner != NOBODY and frame.sessions[frame.owner].late
+
+    def _patch_rest(self, rest: int, patch: Patch) -> int:
+        frame, late = self._rests.meant[rest]
+        return self._rests[Rest(operation.patch_frame(frame, patch), late)]
+
+    def _patch_cell(self, cell: int, patch: Patch) -> int:
+        target, late = self._cells.meant[cell]
+        return self._cells[Cell(operation.patch_target(target, patch), late)]
+
+    # A slow operator
+
+    def _slow(
+        self, state: State, step: Step, writes: list[tuple[str, Write]], faults: int
+    ) -> Iterator[Step]:
+        """The same step, with a controller that has decided before it and writes after it."""
+        if step.cost >= faults or step.broken is not None:
             return
-        blank = operation.without_phases(world)
-        write = self._write(controller, blank)
-        after = blank if write is None else write.after
-        wrong = invariants.broken(invariants.REBUILT, world, after)
-        if wrong is not None:
-            yield Step("the phases in its status are lost, and reconciled", FAIR, state, wrong)
+        for controller, write in writes:
+            after = self._held(state, step, controller, write)
+            if after is not None:
+                meant = write.story.removeprefix("the operator ")
+                if _place(write) != step.place:
+                    meant = meant.replace(
+                        "{}",
+                        operation.name_of(_place(write), self.world(state).targets[_place(write)]),
+                    )
+                story = f"{step.story}; the operator is slow, has not seen it, and means what it meant before: it {meant}"
+                yield Step(story, step.place, step.kind and FAULT, step.cost + 1, after, None)
 
-    def _held_back(self, state: State, world: World, controller: str, write: Write) -> Step:
-        story = write.story.removeprefix("the operator ")
-        base = _base(world.frame, write)
-        late = Late(story, controller, write.object, base, write.after.frame)
+    def _held(self, before: State, step: Step, controller: str, write: Write) -> State | None:
+        """The state after ``step`` with the write held, or None if nobody could tell."""
+        after = step.state
+        frame = self._rests.meant[before[0]].frame
+        late = Late(controller, write, _base(frame, write))
+        patches = write.targets or (None,) * (len(before) - 1)
         whole = write.object.startswith("session")
-        cells = (
-            Cell(old, (_content(old), new) if whole or old != new else None)
-            for old, new in zip(world.targets, write.after.targets, strict=True)
-        )
-        after = (self.rests[Rest(world.frame, late)], *(self.cells[cell] for cell in cells))
-        return self._step(f"the operator is slow: it {story}, but not yet", FAULT, state, after)
+        cells = []
+        for old, new, patch in zip(before[1:], after[1:], patches, strict=True):
+            known = _content(self._cells.meant[old].target)
+            wanted = (known, patch) if whole or patch is not None else None
+            cells.append(self._cells[Cell(self._cells.meant[new].target, wanted)])
+        held = (self._rests[Rest(self._rests.meant[after[0]].frame, late)], *cells)
+        if step.story in (environment.EDITED, environment.DELETED):
+            held = self._outdated(held, edited=step.story == environment.EDITED)
+        return held if self._matters(held) else None
+
+    def _outdated(self, state: State, *, edited: bool) -> State:
+        """A held Pod template was decided on before the batch was changed: one more may follow."""
+        cells = []
+        for number in state[1:]:
+            target, late = self._cells.meant[number]
+            if late is not None and late[1] is not None and late[1].what == "roll":
+                target = environment.owed_one_more(target)
+                late = (late[0], Patch("roll", ("outdated",))) if edited else late
+            cells.append(self._cells[Cell(target, late)])
+        return (state[0], *cells)
+
+    def _matters(self, held: State) -> bool:
+        """Whether a held write would do another thing than a decision made now."""
+        late: Late = self._rests.meant[held[0]].late
+        free = self._forgotten(held)
+        arrived = self._arrived(held)
+        if arrived == free:
+            return False
+        fresh = self._decision(late.controller, free)
+        return fresh is None or self._patched(free, fresh) != arrived
 
     def _forgotten(self, state: State) -> State:
-        cells = (self.cells[Cell(self.cells.meant[cell].target)] for cell in state[1:])
-        return (self.rests[Rest(self.rests.meant[state[0]].frame)], *cells)
+        cells = (self._cells[Cell(self._cells.meant[cell].target)] for cell in state[1:])
+        return (self._rests[Rest(self._rests.meant[state[0]].frame)], *cells)
 
-    def _arrived(self, state: State, frame: Frame, late: Late) -> Step:
-        cells = [self.cells.meant[cell] for cell in state[1:]]
-        if late.object.startswith("session"):
-            after = _late_session(frame, late, cells)
-        elif late.object.startswith("target"):
-            after = _late_target(frame, late, cells)
-        else:
-            after = _late_frame(frame, late, cells)
-        verb = "now it" if after else "it finds that the world has changed, and no more"
-        story = f"the operator is late: {verb} {late.story}"
-        return self._step(story, FAIR, state, self._state(after) if after else self._forgotten(state))
+    def _arrivals(self, state: State, faults: int) -> Iterator[Step]:
+        late: Late = self._rests.meant[state[0]].late
+        if faults:
+            yield self._step("the operator restarts", 0, FAULT, 1, state, self._forgotten(state))
+        story = f"late, {late.write.story}"
+        yield self._step(story, _place(late.write), FAIR, 0, state, self._arrived(state))
+
+    def _arrived(self, held: State) -> State:
+        """The state after the held write has come; the same without it if it finds a conflict."""
+        frame, late = self._rests.meant[held[0]]
+        cells: list[Cell] = [self._cells.meant[cell] for cell in held[1:]]
+        known = all(_may_come(frame, late, cell) for cell in cells if cell.late is not None)
+        free = self._forgotten(held)
+        if not known or _base(frame, late.write) != late.base:
+            return free
+        write = late.write._replace(targets=tuple(cell.late and cell.late[1] for cell in cells))
+        return self._patched(free, write)
 
     # Checks
 
     def _step(
-        self, story: str, kind: str, before: State, after: State, wrong: Invariant | None = None
+        self,
+        story: str,
+        place: int,
+        kind: str,
+        cost: int,
+        before: State,
+        after: State,
+        wrong: Invariant | None = None,
     ) -> Step:
-        if wrong is None:
-            wrong = self._wrong(before, after)
-        return Step(story, kind, self._cleared(after), wrong)
+        wrong = wrong or self._wrong(before, after)
+        return Step(story, place, kind, cost, self._cleared(after), wrong)
 
     def _wrong(self, before: State, after: State) -> Invariant | None:
-        wrong = None
+        checks = self._checks
         if before[0] != after[0]:
-            wrong = self._check(invariants.FRAME_STEP, before[0], after[0])
+            wrong: Invariant | None = checks[invariants.FRAME_STEP, before[0], after[0]]
+            if wrong is not None:
+                return wrong
         for old, new in zip(before[1:], after[1:], strict=True):
-            if old != new and wrong is None:
-                wrong = self._check(invariants.TARGET_STEP, old, new)
-                wrong = wrong or self._check(invariants.TARGET, new)
-        return wrong or self._check_world(after)
+            if old != new:
+                wrong = checks[invariants.TARGET_STEP, old, new] or checks[invariants.TARGET, new]
+                if wrong is not None:
+                    return wrong
+        briefs = self._briefs
+        key = (after[0], *[briefs[cell,] for cell in after[1:]])
+        if key not in self._world_checks:
+            self._world_checks[key] = invariants.broken(invariants.WORLD, self.world(after))
+        return self._world_checks[key]
+
+    def _brief(self, cell: int) -> int:
+        """What invariants of a whole world read of a target."""
+        target = self._cells.meant[cell].target
+        return self._seen[target.phase, target.runner == "working"]
 
     def _check(self, scope: str, *numbers: int) -> Invariant | None:
         """The first invariant of ``scope`` that the parts with these numbers break."""
-        key = (scope, numbers)
-        if key not in self._checked:
-            if scope in (invariants.FRAME_STEP, invariants.DECISION):
-                values = [self.rests.meant[number].frame for number in numbers]
-            else:
-                values = [self.cells.meant[number].target for number in numbers]
-            self._checked[key] = invariants.broken(scope, *values)
-        return self._checked[key]
-
-    def _check_world(self, state: State) -> Invariant | None:
-        """Invariants of a world read phases and who works, so worlds alike in these share an answer."""
-        briefs = self._briefs
-        for cell in state[1:]:
-            if cell not in briefs:
-                target = self.cells.meant[cell].target
-                briefs[cell] = self._brief[target.phase, target.runner == "working"]
-        key = (invariants.WORLD, state[0], *(briefs[cell] for cell in state[1:]))
-        if key not in self._checked:
-            self._checked[key] = invariants.broken(invariants.WORLD, self.world(state))
-        return self._checked[key]
+        if scope in (invariants.FRAME_STEP, invariants.DECISION):
+            return invariants.broken(scope, *(self._rests.meant[n].frame for n in numbers))
+        return invariants.broken(scope, *(self._cells.meant[n].target for n in numbers))
 
     # What nothing reads any more
 
     def _cleared(self, state: State) -> State:
-        rest, *cells = state
+        frame, late = self._rests.meant[state[0]]
+        if late is not None:
+            return state if self._matters(state) else self._cleared(self._forgotten(state))
         cleaned = self._cleaned
-        for cell in cells:
-            if cell not in cleaned:
-                cleaned[cell] = self.cells[_cleaned(self.cells.meant[cell])]
-        state = (rest, *(cleaned[cell] for cell in cells))
-        frame, late = self.rests.meant[rest]
-        if late is not None or frame.owner == NOBODY:
-            return state
-        own = frame.sessions[frame.owner]
-        targets = [self.cells.meant[cell].target for cell in state[1:]]
-        if own.phase in FINAL_SESSION and _is_over(own, frame, targets):
-            return self._state(_row_cleared(World(frame, tuple(targets))))
-        return state
+        state = (self._tidied[state[0],], *state[1:])
+        cells = [cleaned[cell,] for cell in state[1:]]
+        if frame.owner == NOBODY or frame.sessions[frame.owner].phase not in FINAL_SESSION:
+            return (state[0], *cells)
+        world = self.world((state[0], *cells))
+        return self._state(_row_cleared(world)) if _is_over(world) else (state[0], *cells)
+
+    def _tidy(self, rest: int) -> int:
+        return self._rests[Rest(_tidy(self._rests.meant[rest].frame))]
+
+    def _clean(self, cell: int) -> int:
+        target: Target = self._cells.meant[cell].target
+        if not target.exists and target.owed:
+            cell = self._cells[Cell(target := target._replace(owed=0))]
+        if target.phase not in FINAL_TARGET or target.runner in ("working", "ended"):
+            return cell
+        work = target.work if target.point else "none"
+        runner = "gone" if target.kind == JOB else target.runner
+        cleaned = target._replace(claim="none", work=work, runner=runner, overdue=False)
+        return self._cells[Cell(cleaned)]
 
 
-def _cleaned(cell: Cell) -> Cell:
-    """A final target without what led to it: nothing reads it but the invariants, and they have."""
-    target = cell.target
-    if cell.late is not None or target.phase not in FINAL_TARGET:
-        return cell
-    if target.runner in ("working", "ended"):
-        return cell
-    work = target.work if target.point else "none"
-    runner = "gone" if target.kind == JOB else target.runner
-    return Cell(target._replace(claim="none", work=work, runner=runner))
+def _tidy(frame: Frame) -> Frame:
+    """``frame`` without what nothing reads any more."""
+    first, second = (
+        _tidy_session(own, owns=number == frame.owner) for number, own in enumerate(frame.sessions)
+    )
+    frame = frame._replace(sessions=(first, second))
+    if not (is_unfinished(first) and is_unfinished(second)):
+        frame = frame._replace(second_is_older=False)
+    waiting = any(own.phase == ABSENT or own.phase == "Pending" for own in (first, second))
+    if frame.paused and not (frame.batch == "live" and waiting):
+        cron_job = "active" if frame.cron_job == "suspended" else frame.cron_job
+        frame = frame._replace(paused=False, cron_job=cron_job)
+    return frame
 
 
-def _is_over(own: Session, frame: Frame, targets: list[Target]) -> bool:
-    quiet = not any(each.runner in ("working", "ended") for each in targets)
-    nothing_good = not any(each.report == "Succeeded" for each in targets)
-    return quiet and frame.maintaining == NOBODY and (own.maintained or nothing_good)
+def _tidy_session(own: Session, *, owns: bool) -> Session:
+    if own.phase in FINAL_SESSION and not owns:
+        return Session(OVER, slot=own.slot, listed=own.listed)
+    return own._replace(grace_over=own.grace_over and not own.late)
+
+
+def _is_over(world: World) -> bool:
+    own = world.frame.sessions[world.frame.owner]
+    quiet = not any(each.runner in ("working", "ended") for each in world.targets)
+    good = any(each.report == "Succeeded" for each in world.targets)
+    return quiet and world.frame.maintaining == NOBODY and (own.maintained or not good)
 
 
 def _row_cleared(world: World) -> World:
     frame = world.frame
-    own = frame.sessions[frame.owner]._replace(late=False, grace_over=False, maintained=False)
-    targets = (
-        each._replace(
-            phase="Pending",
-            claim="none",
-            work="none",
-            report="none",
-            point=False,
-            runner="none" if each.kind == JOB else each.runner,
-        )
-        for each in world.targets
+    own = frame.sessions[frame.owner]._replace(
+        phase=OVER, late=False, grace_over=False, maintained=False
     )
+    targets = []
+    for each in world.targets:
+        blank = Target(each.kind, exists=each.exists, sidecar=each.sidecar, owed=each.owed)
+        targets.append(blank if each.kind == JOB else blank._replace(runner=each.runner))
     return World(with_session(frame, frame.owner, own)._replace(owner=NOBODY), tuple(targets))
 
 
-# Writes that come late --------------------------------------------------------------------------
+def _place(write: Write) -> int:
+    return int(write.object[-1]) if write.object.startswith("target") else 0
 
 
 def _content(target: Target) -> tuple[Any, ...]:
@@ -400,60 +532,21 @@ def _content(target: Target) -> tuple[Any, ...]:
 
 
 def _base(frame: Frame, write: Write) -> Any:
-    """What an object was when a write to it was decided on."""
+    """What must be so for a late write to be made: its object's content, or its owner."""
     if write.object.startswith("session"):
         return frame.sessions[int(write.object[-1])].phase
     if write.object == "repository":
         return (*(each.listed for each in frame.sessions), frame.maintaining)
-    return frame.owner
+    if Patch("job") in write.targets:
+        return (frame.owner, frame.owner != NOBODY and is_unfinished(frame.sessions[frame.owner]))
+    return frame.batch == "gone"
 
 
-def _late_session(frame: Frame, late: Late, cells: list[Cell]) -> World | None:
-    number = int(late.object[-1])
-    own, planned = frame.sessions[number], late.after.sessions[number]
-    known = [cell.late for cell in cells if cell.late is not None]
-    same = all(_content(c.target) == base for c, (base, _) in zip(cells, known, strict=True))
-    if own.phase != late.base or not same or frame.owner not in (NOBODY, late.after.owner):
-        return None
-    targets = (
-        cell.target._replace(phase=new.phase, report=new.report)
-        for cell, (_, new) in zip(cells, known, strict=True)
-    )
-    after = with_session(frame, number, own._replace(phase=planned.phase))
-    return World(after._replace(owner=late.after.owner), tuple(targets))
-
-
-def _late_target(frame: Frame, late: Late, cells: list[Cell]) -> World | None:
-    """A Pod template is applied if the workload is there; a Job is made if its session still runs."""
-    targets = []
-    for target, wanted in cells:
-        if wanted is None:
-            targets.append(target)
-        elif target.kind == JOB:
-            runs = frame.owner == late.base != NOBODY and is_unfinished(frame.sessions[frame.owner])
-            if not (runs and target.exists and target.runner == "none"):
-                return None
-            targets.append(target._replace(runner="starting"))
-        elif target.exists and target.sidecar != wanted[1].sidecar:
-            targets.append(operation.rolled(target, wanted[1].sidecar))
-        else:
-            return None
-    return World(frame, tuple(targets))
-
-
-def _late_frame(frame: Frame, late: Late, cells: list[Cell]) -> World | None:
-    after, targets = late.after, tuple(cell.target for cell in cells)
-    if late.object == "cron job":
-        return World(frame._replace(cron_job=after.cron_job), targets)
-    if late.object == "batch":
-        return World(frame._replace(batch="gone"), targets)
-    if late.object == "maintenance":
-        return World(frame._replace(job="running"), targets)
-    if _base(frame, Write("", "repository", World(frame, ()))) != late.base:
-        return None
-    sessions = tuple(
-        own._replace(listed=planned.listed, maintained=planned.maintained)
-        for own, planned in zip(frame.sessions, after.sessions, strict=True)
-    )
-    frame = frame._replace(maintaining=after.maintaining, job=after.job)
-    return World(frame._replace(sessions=(sessions[0], sessions[1])), targets)
+def _may_come(frame: Frame, late: Late, cell: Cell) -> bool:
+    """Whether a late write finds a target as it must be for what it does there."""
+    known, patch = cell.late or (None, None)
+    if late.write.object.startswith("session"):
+        return _content(cell.target) == known
+    if patch == Patch("job"):
+        return cell.target.exists and cell.target.runner == "none"
+    return cell.target.exists and patch is not None and cell.target.sidecar != patch.values[0]

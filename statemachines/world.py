@@ -22,6 +22,9 @@ JOB = "job"
 PARALLEL = "Parallel"
 SEQUENTIAL = "Sequential"
 
+OVER = "over"
+"""Instead of a final phase that nothing reads any more."""
+
 NOBODY = -1
 """Instead of the number of a session: no session."""
 
@@ -48,6 +51,8 @@ class Target(NamedTuple):
     report: Literal["none", "Succeeded", "Failed"] = "none"
     """The host's entry in ``stats``."""
     phase: str = "Pending"
+    overdue: bool = False
+    """The deadline of its session has passed: the runner reads it in the session's status."""
     point: bool = False
     """The snapshot counts as a recovery point, and is there."""
 
@@ -108,7 +113,7 @@ class Config(NamedTuple):
         return f"{self.order} {'+'.join(self.kinds)}"
 
 
-FINAL_SESSION = frozenset(("Succeeded", "Failed", "Skipped"))
+FINAL_SESSION = frozenset(("Succeeded", "Failed", "Skipped", OVER))
 FINAL_TARGET = frozenset(("Succeeded", "Failed"))
 
 

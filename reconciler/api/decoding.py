@@ -288,7 +288,7 @@ def _join(path: str, key: str) -> str:
 def _placed(fault: Fault, path: str) -> Fault:
     full = _join(path, fault.path)
     secret = SECRET_LIKE.intersection(re.split(r"[.\[\]]+", full))
-    return attrs.evolve(fault, path=full, value=None if secret else fault.value)
+    return attrs.evolve(fault, path=full or "object", value=None if secret else fault.value)
 
 
 # -- encoding ---------------------------------------------------------------------------------

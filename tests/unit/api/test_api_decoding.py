@@ -206,7 +206,7 @@ def test_null_where_something_is_needed_is_told_as_missing() -> None:
 def test_what_is_no_object_at_all_is_refused(obj: Any) -> None:
     (fault,) = faults_of(BackupBatch, obj).values()
 
-    assert fault.problem.startswith("must be an object")
+    assert str(fault).startswith("object: must be an object, not ")
 
 
 def test_another_kind_and_version_are_refused() -> None:

@@ -6,6 +6,8 @@ Nothing sleeps: the tests wait for watch events, with a limit.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -27,6 +29,7 @@ from reconciler.api.resources import (
 )
 from reconciler.embedded.cluster import EmbeddedCluster
 from reconciler.embedded.nodes import sandbox
+from reconciler.embedded.nodes.process import ProcessNode
 from reconciler.engine.clock import SystemClock
 
 LIMIT = 30.0
@@ -78,9 +81,16 @@ class Town:
         assert "Complete" in _conditions(self.client.get(JOBS, "default", job)), printed
         return printed
 
+    def _logs(self, pod: str, *, follow: bool) -> Iterator[bytes]:
+        assert isinstance(self.cluster.node, ProcessNode)
+        return self.cluster.node.logs("default", pod, "", follow)
+
     def log(self, pod: str) -> str:
-        assert self.cluster.node is not None
-        return b"".join(self.cluster.node.logs("default", pod, "", False)).decode()  # type: ignore[attr-defined]
+        return b"".join(self._logs(pod, follow=False)).decode()
+
+    def first_output(self, pod: str) -> bytes:
+        """Waits until the container has printed something."""
+        return next(self._logs(pod, follow=True))
 
 
 def _conditions(obj: JsonObject) -> set[str]:
@@ -124,15 +134,15 @@ def test_a_job_reads_what_a_pod_wrote_to_a_claim(town: Town) -> None:
     assert town.finished("reader") == "from the pod\n"
 
 
-def test_a_mounted_secret_is_a_private_file(town: Town) -> None:
+def test_a_mounted_secret_has_the_mode_that_the_pod_asks_for(town: Town) -> None:
     town.create(SECRETS, "s", stringData={"password": "hush"})
     fields = {
-        "volumes": [{"name": "v", "secret": {"secretName": "s"}}],
+        "volumes": [{"name": "v", "secret": {"secretName": "s", "defaultMode": 0o400}}],
         "container": {"volumeMounts": [{"name": "v", "mountPath": "/etc/repository/secret"}]},
     }
     script = "cd /etc/repository/secret; cat password; stat -c ' %a' password"
     town.create(JOBS, "reader", spec=_job(script, **fields))
-    assert town.finished("reader") == "hush 600\n"
+    assert town.finished("reader") == "hush 400\n"
 
 
 def test_a_client_reaches_a_deployment_by_its_services_name(town: Town) -> None:
@@ -188,13 +198,14 @@ def test_a_crash_looping_container_says_so(town: Town) -> None:
 
 
 def test_a_killed_process_is_started_again(town: Town) -> None:
-    template = {"metadata": {"labels": {"a": "b"}}, "spec": _script("exec sleep 4321.5")}
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": _script("echo up; exec sleep 4321.5")}
     selector = {"matchLabels": {"a": "b"}}
     town.create(DEPLOYMENTS, "web", spec={"selector": selector, "template": template})
     town.wait(DEPLOYMENTS, "web", lambda obj: "Available" in _conditions(obj))
-    (victim,) = _processes("4321.5")
-    subprocess.run(["kill", "-9", str(victim)], check=True)
     (pod,) = town.client.list(PODS, "default").items
+    town.first_output(pod["metadata"]["name"])
+    (victim,) = _processes("4321.5")
+    os.kill(victim, signal.SIGKILL)
 
     def restarted(pod: JsonObject) -> bool:
         entry = pod["status"]["containerStatuses"][0]
@@ -206,11 +217,13 @@ def test_a_killed_process_is_started_again(town: Town) -> None:
 
 
 def test_everything_is_gone_after_stop(town: Town) -> None:
-    template = {"metadata": {"labels": {"a": "b"}}, "spec": _script("sleep 5432.5 & wait")}
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": _script("sleep 5432.5 & echo up; wait")}
     selector = {"matchLabels": {"a": "b"}}
     spec = {"replicas": 2, "selector": selector, "template": template}
     town.create(DEPLOYMENTS, "web", spec=spec)
     town.wait(DEPLOYMENTS, "web", lambda obj: "Available" in _conditions(obj))
+    for pod in town.client.list(PODS, "default").items:
+        town.first_output(pod["metadata"]["name"])
     assert _processes("5432.5")
     town.cluster.stop()
     assert _processes("5432.5") == []

@@ -154,7 +154,9 @@ class ProcessRuntime:
         uid = pod["metadata"]["uid"]
         if uid not in self._sandboxes:
             home = self._home(uid)
-            home.mkdir(parents=True, exist_ok=True)
+            # Secrets are files below: nobody else of this machine may look.
+            home.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            home.mkdir(exist_ok=True)
             folders = self._volumes.prepare(pod, home)
             found = _Sandbox(pod, home, self._new_address(), folders)
             self._sandboxes[uid] = found

@@ -50,6 +50,7 @@ def running(
         stack.enter_context(cluster)
         cluster.install_crds()
         if operator:
+            operating.install_builtins(cluster.client(), cluster.settings)
             loop = operating.build(cluster.client(), clock, cluster.settings, workers=4)
             loop.start()
             stack.callback(loop.stop)

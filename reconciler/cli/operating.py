@@ -12,8 +12,9 @@ import socket
 import threading
 from collections.abc import Iterator
 
-from reconciler.cluster.port import Port
-from reconciler.decisions.plan import Settings
+from reconciler.cluster.port import Port, Writer
+from reconciler.decisions import catalog
+from reconciler.decisions.plan import Apply, Settings
 from reconciler.engine import operator
 from reconciler.engine.clock import Clock
 from reconciler.engine.health import HealthServer, pages
@@ -34,6 +35,13 @@ def build(
     loop = operator.build(port, clock, settings, workers, recorder=recorder, namespace=namespace)
     loop.view.on_change(transitions.log_phases)
     return loop
+
+
+def install_builtins(port: Writer, settings: Settings) -> None:
+    """Apply the built-in Functions and Tasks: once, before the controllers run."""
+    for write in catalog.plan(settings).writes:
+        if isinstance(write, Apply):
+            port.apply(write.resource, write.obj, field_manager=settings.field_manager)
 
 
 @contextlib.contextmanager

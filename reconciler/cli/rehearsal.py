@@ -92,13 +92,14 @@ def _unknown_kind(document: Document) -> InvalidObject:
 
 def rehearse(read: list[Document], namespace: str, live: Snapshot) -> Outcome:
     """Apply the manifests over the snapshot, let the operator settle, and compare."""
+    from reconciler.cli import operating
     from reconciler.cluster.client import Client
     from reconciler.decisions.plan import Settings
     from reconciler.embedded.server import Server
     from reconciler.engine import operator
     from reconciler.engine.clock import SystemClock, VirtualClock
 
-    clock = VirtualClock(SystemClock().now())
+    clock, settings = VirtualClock(SystemClock().now()), Settings()
     server = Server(clock)
     port = Client(server)
     for definition in crds():
@@ -109,7 +110,8 @@ def rehearse(read: list[Document], namespace: str, live: Snapshot) -> Outcome:
     for document in read:
         _apply(port, document.obj, namespace)
     applied = differences.by_name(snapshot(port))
-    operator.build(port, clock, Settings(), workers=1).settle()
+    operating.install_builtins(port, settings)
+    operator.build(port, clock, settings, workers=1).settle()
     after = differences.by_name(snapshot(port))
     return Outcome(
         changes=[

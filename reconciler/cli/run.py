@@ -76,6 +76,7 @@ def run(
         default_timeout=_duration(default_timeout),
     )
     port = connection.connect(kubeconfig)
+    operating.install_builtins(port, settings)
     loop = operating.build(port, clock, settings, workers, namespace)
     with waiting.until_told_to_stop() as told, operating.health(loop, health_port):
         if leader_elect:

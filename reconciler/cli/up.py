@@ -60,6 +60,7 @@ def up(
         waiting.until_told_to_stop() as told,
         local.running(data, node=_KINDS[node], port=port, operator=operator) as cluster,
     ):
+        assert cluster.http is not None  # noqa: S101 -- it has been started
         cluster.http.write_kubeconfig(kubeconfig)
         _announce(cluster.http.url, kubeconfig.resolve(), output)
         told.wait()

@@ -36,7 +36,7 @@ def configure(
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter(clock) if style == "json" else TextFormatter(clock))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for library in ("urllib3", "kubernetes", "asyncio", "aiohttp"):
+    for library in ("urllib3", "kubernetes", "asyncio", "aiohttp", "transitions"):
         logging.getLogger(library).setLevel(max(level, logging.WARNING))
 
 

@@ -51,12 +51,13 @@ def build(
 
 
 def served(port: Port, controllers: Iterable[Controller]) -> tuple[Controller, ...]:
-    """The controllers, watching the older resource where the newer one is not served."""
+    """The controllers, watching of two versions of a resource only the one that is served."""
     instead = {
         newer: older
         for newer, older in OLDER.items()
         if not port.serves(newer) and port.serves(older)
     }
+    unwanted = set(OLDER.values()) - set(instead.values())
     return tuple(
         attrs.evolve(
             each,
@@ -64,6 +65,7 @@ def served(port: Port, controllers: Iterable[Controller]) -> tuple[Controller, .
             watches=tuple(
                 Watched(instead.get(watched.resource, watched.resource), watched.keys)
                 for watched in each.watches
+                if watched.resource not in unwanted
             ),
         )
         for each in controllers

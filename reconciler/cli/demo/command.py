@@ -109,7 +109,9 @@ def _report(screen: Console, outcome: Outcome, seconds: float, output: Format) -
 
 
 def _snapshots(outcome: Outcome) -> Table:
-    table = Table("TARGET", "HOST", "SNAPSHOT", "PATH", "SIZE", "FILES", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("TARGET", "HOST", "SNAPSHOT", "SIZE", "FILES"):
+        table.add_column(heading, no_wrap=True)
     for target in outcome.session.targets:
         for host in target.hosts:
             for snapshot in host.snapshots:
@@ -117,7 +119,6 @@ def _snapshots(outcome: Outcome) -> Table:
                     f"{target.kind} {target.name}",
                     host.name,
                     snapshot.id,
-                    snapshot.path,
                     snapshot.size,
                     "" if snapshot.files is None else str(snapshot.files),
                 )
@@ -137,10 +138,10 @@ def _next() -> str:
 
 def program() -> str:
     """How the reader can start this program again: by name, or by path where it is not on PATH."""
-    here = Path(sys.argv[0])
+    here = Path(sys.argv[0]).absolute()
     if shutil.which("tandem") or here.name != "tandem":
         return "tandem"
-    return os.path.relpath(here)
+    return str(here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here)
 
 
 def _keep(screen: Console, kubeconfig: Path) -> None:

@@ -117,9 +117,9 @@ class PlainProgress:
 
     def waiting(self, text: str) -> None:
         # the first thing that a step waits for is news; the countdown to it is not
-        if not self._wait:
+        if text and not self._wait:
             self._line(f"  {text}")
-        self._wait = text
+            self._wait = text
 
     def show(self, summary: Summary) -> None:
         self._tell(f"Repository {summary.repository.name}", summary.repository.phase)

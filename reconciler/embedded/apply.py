@@ -87,6 +87,9 @@ def _give_up(node: Node, value: Any, last: FieldSet, kept: FieldSet) -> None:
         if step not in last:
             continue
         held = kept.get(step)
+        if held is None and fieldsets.is_member(last[step]):
+            _drop(value, step, part)  # with the defaults in it, which nobody owns
+            continue
         if not fieldsets.is_leaf(child, part) and part:
             _give_up(child, part, last[step], held or {})
             if part:

@@ -32,15 +32,16 @@ Kubectl = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="module")
-def kubectl(real_cluster: Any) -> Iterator[Kubectl]:
+def kubectl(real_cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
     """kubectl against the real server, with the definitions installed."""
-    kubeconfig = str(getattr(real_cluster, "kubeconfig", real_cluster))
+    kubeconfig = tmp_path_factory.mktemp("kubectl") / "kubeconfig"
+    kubeconfig.write_text(yaml.safe_dump(kubeconfig_of(real_cluster)))
 
     def run(*argv: str, given: Any = None, fails: bool = False) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             ["kubectl", *argv],
             input=None if given is None else json.dumps(given),
-            env={**os.environ, "KUBECONFIG": kubeconfig},
+            env={**os.environ, "KUBECONFIG": str(kubeconfig)},
             text=True,
             capture_output=True,
             check=False,
@@ -57,6 +58,23 @@ def kubectl(real_cluster: Any) -> Iterator[Kubectl]:
     })  # fmt: skip
     yield run
     run("delete", "namespace", NAMESPACE, "--wait=false")
+
+
+def kubeconfig_of(server: Any) -> dict[str, Any]:
+    """For a server of these tests, which is on this machine: its certificate is not checked."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [
+            {
+                "name": "real",
+                "cluster": {"server": server.url, "insecure-skip-tls-verify": True},
+            }
+        ],
+        "users": [{"name": "admin", "user": {"token": server.token}}],
+        "contexts": [{"name": "real", "context": {"cluster": "real", "user": "admin"}}],
+        "current-context": "real",
+    }
 
 
 def until_served(run: Kubectl) -> None:

@@ -24,13 +24,13 @@ class Format(StrEnum):
 
 
 def out(*, plain: bool = False) -> Console:
-    """Standard output. ``plain``: no colours and no cursor movement, as in a pipe."""
-    return Console(soft_wrap=True, highlight=False, no_color=plain or None)
+    """Standard output. ``plain``: no colours, as in a pipe."""
+    return Console(highlight=False, no_color=plain or None)
 
 
 def err() -> Console:
     """Standard error, for progress and remarks."""
-    return Console(stderr=True, soft_wrap=True, highlight=False)
+    return Console(stderr=True, highlight=False)
 
 
 def emit_json(value: Any) -> None:

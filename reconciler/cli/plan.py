@@ -82,11 +82,11 @@ def _print(outcome: rehearsal.Outcome) -> None:
     for change in outcome.changes:
         screen.print(_heading(change))
         if _worth_showing(change):
-            screen.print(_coloured(change.diff))
+            screen.print(_coloured(change.diff), soft_wrap=True)
     for line in outcome.ignored:
         screen.print(Text.assemble(("ignored  ", "dim"), f"{line}: not for the operator"))
     for line in outcome.waiting:
-        screen.print(Text.assemble(("waiting  ", "yellow"), line))
+        screen.print(Text.assemble(("waiting  ", "yellow"), line), soft_wrap=True)
     screen.print(_total(outcome.changes))
 
 

@@ -10,9 +10,11 @@ import datetime as dt
 from typing import Final
 
 from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.text import Text
 from rich.tree import Tree
 
+from reconciler.api.durations import format_duration, parse_duration
 from reconciler.cli.summary import (
     ConditionLine,
     HostLine,
@@ -43,11 +45,16 @@ def phase_text(phase: str) -> Text:
     return Text(phase or "-", style=COLOURS.get(phase, "dim"))
 
 
-def summary_tree(summary: Summary, now: dt.datetime, *, sessions: int = 3) -> RenderableType:
-    """An invoker with its conditions, its Repository and its newest sessions."""
+def summary_tree(
+    summary: Summary, now: dt.datetime, *, sessions: int = 3, brief: bool = False
+) -> RenderableType:
+    """An invoker with its conditions, its Repository and its newest sessions.
+
+    ``brief`` leaves out the conditions that hold.
+    """
     tree = Tree(_heading(summary))
     tree.add(_times(summary, now))
-    _add_conditions(tree, summary.conditions)
+    _add_conditions(tree, tuple(c for c in summary.conditions if not brief or c.status != "True"))
     _add_repository(tree, summary.repository)
     for session in summary.sessions[:sessions]:
         _add_session(tree, session)
@@ -137,9 +144,19 @@ def _add_session(tree: Tree, session: SessionLine) -> None:
 def _session_heading(session: SessionLine) -> Text:
     text = Text.assemble(f"BackupSession {session.name}  ", phase_text(session.phase))
     if session.duration:
-        text.append(f" in {session.duration}")
-    text.append(f"  slot {session.slot}" if session.slot else "  by hand", style="dim")
+        text.append(f" in {shortened(session.duration)}")
+    slot = session.slot.replace("T", " ").removesuffix("Z")
+    text.append(f"  slot {slot}" if slot else "  by hand", style="dim")
     return text
+
+
+def shortened(duration: str) -> str:
+    """A Go duration to a tenth of a second."""
+    try:
+        parsed = parse_duration(duration)
+    except ValueError:
+        return duration
+    return format_duration(dt.timedelta(seconds=round(parsed.total_seconds(), 1)))
 
 
 def _fill_session(tree: Tree, session: SessionLine) -> None:
@@ -157,17 +174,16 @@ def _add_target(tree: Tree, target: TargetLine) -> None:
         text.append(f"  {target.reason}: {target.message}" if target.message else target.reason)
     branch = tree.add(text)
     for host in target.hosts:
-        branch.add(host_text(host))
+        _add_host(branch, host)
 
 
-def host_text(host: HostLine) -> Text:
-    """One host on one line."""
+def _add_host(tree: Tree, host: HostLine) -> None:
     text = Text.assemble(f"host {host.name}  ", phase_text(host.phase))
     if host.duration:
-        text.append(f" in {host.duration}")
+        text.append(f" in {shortened(host.duration)}")
+    branch = tree.add(text)
     for snapshot in host.snapshots:
         files = f", {snapshot.files} files" if snapshot.files is not None else ""
-        text.append(f"  snapshot {snapshot.id} of {snapshot.path}: {snapshot.size}{files}")
+        branch.add(f"snapshot {snapshot.id} of {escape(snapshot.path)}: {snapshot.size}{files}")
     if host.error:
-        text.append(f"  {host.error}", style="red")
-    return text
+        branch.add(Text(host.error, style="red"))

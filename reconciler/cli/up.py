@@ -71,4 +71,4 @@ def _announce(url: str, kubeconfig: Path, output: Format) -> None:
         console.emit_json({"url": url, "kubeconfig": str(kubeconfig)})
         return
     console.err().print(f"the cluster answers at {url}; stop it with Ctrl-C")
-    console.out().print(f"export KUBECONFIG={kubeconfig}")
+    console.out().print(f"export KUBECONFIG={kubeconfig}", soft_wrap=True)

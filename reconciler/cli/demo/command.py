@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from reconciler.cli import console, local, options, waiting
+from reconciler.cli import console, local, options, screens, waiting
 from reconciler.cli.console import Format
 from reconciler.cli.demo import story
 from reconciler.cli.demo.progress import LiveProgress, PlainProgress, Progress
@@ -67,8 +67,10 @@ def demo(
             outcome = story.tell(Stage(cluster.client(), cluster.server, clock, progress, told))
         _report(screen, outcome, clock.monotonic() - began, output)
         if keep:
-            _keep(screen, cluster.kubeconfig)
+            screen.print(_kept(cluster.kubeconfig), markup=False, soft_wrap=True)
             told.wait()
+        elif output is Format.TEXT:
+            screen.print(_next(), markup=False, soft_wrap=True)
     if not outcome.proven:
         raise typer.Exit(1)
 
@@ -96,16 +98,17 @@ def _report(screen: Console, outcome: Outcome, seconds: float, output: Format) -
             {"proven": outcome.proven, "seconds": round(seconds, 1), **attrs.asdict(outcome)}
         )
         return
+    took = screens.shortened(outcome.session.duration)
     screen.print()
     screen.print(_snapshots(outcome))
     for check in outcome.checks:
         mark = ("✓ ", "green") if check.ok else ("✗ ", "red")
-        screen.print(Text.assemble(mark, f"{check.what}: {check.detail}"))
+        screen.print(Text.assemble(mark, f"{check.what}: {check.detail}"), soft_wrap=True)
     screen.print(
-        f"\nOne batch, three targets, one repository: backed up in {outcome.session.duration},"
-        f" restored and compared; {seconds:.0f} s in all.\n"
+        f"\nOne batch, three targets, one repository: backed up in {took},"
+        f" restored and compared; {seconds:.0f} s in all.\n",
+        soft_wrap=True,
     )
-    screen.print(_next(), markup=False)
 
 
 def _snapshots(outcome: Outcome) -> Table:
@@ -144,11 +147,11 @@ def program() -> str:
     return str(here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here)
 
 
-def _keep(screen: Console, kubeconfig: Path) -> None:
-    screen.print(
+def _kept(kubeconfig: Path) -> str:
+    return (
         "The cluster stays up until Ctrl-C, with a backup every minute. In another terminal:\n"
         f"  export KUBECONFIG={kubeconfig}\n"
         f"  {program()} status wordpress -n demo --watch\n"
-        "  kubectl -n demo get backupbatch,backupsession,pods",
-        markup=False,
+        f"  {program()} trigger wordpress -n demo --wait\n"
+        "  kubectl -n demo get backupbatch,backupsession,repository,pods"
     )

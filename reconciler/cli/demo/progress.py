@@ -78,10 +78,13 @@ class LiveProgress:
     def _redraw(self) -> None:
         parts: list[RenderableType] = []
         if self._step:
-            waits = Text.assemble(self._step, ("  " + self._wait, "dim"))
-            parts.append(Spinner("dots", text=waits))
+            parts.append(Spinner("dots", text=self._step))
+        if self._wait:
+            parts.append(Text(f"  {self._wait}", style="dim"))
         if self._summary is not None:
-            parts.append(screens.summary_tree(self._summary, self._clock.now(), sessions=1))
+            parts.append(
+                screens.summary_tree(self._summary, self._clock.now(), sessions=1, brief=True)
+            )
         self._live.update(Group(*parts))
 
     def __enter__(self) -> Self:
@@ -139,7 +142,8 @@ class PlainProgress:
             self._line(f"  {subject}: {phase}")
 
     def _line(self, text: str) -> None:
-        self._console.print(f"{local_time(self._clock.now())}  {text}", markup=False)
+        line = f"{local_time(self._clock.now())}  {text}"
+        self._console.print(line, markup=False, soft_wrap=True)
 
     def __enter__(self) -> Self:
         return self

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import cProfile
+import os
 import pstats
 import sys
 from collections import Counter
@@ -190,16 +191,24 @@ def settle(loop: Loop, threads: int) -> None:
     loop.stop()
 
 
+def cpu_seconds() -> float:
+    """Of this process: what the wall clock would show on a machine with nothing else to do."""
+    times = os.times()
+    return times.user + times.system
+
+
 def measured(name: str, loop: Loop, line: Counting, batches: int, threads: int) -> None:
     """Bring the loop to rest and say what it took."""
     writes, reconciles = loop.writes, sum(loop.stats.reconciles.values())
     requests = sum(line.requests.values())
-    start = CLOCK.monotonic()
+    start, busy = CLOCK.monotonic(), cpu_seconds()
     settle(loop, threads)
     seconds = CLOCK.monotonic() - start - (1.0 if threads else 0.0)
+    busy = cpu_seconds() - busy
     done = sum(loop.stats.reconciles.values()) - reconciles
     print(
         f"{name:<22}{batches / seconds:>8.0f} batches/s {done / seconds:>8.0f} reconciles/s "
+        f"{batches / busy:>8.0f} batches/CPU-s "
         f"{(loop.writes - writes) / batches:>6.2f} writes/batch "
         f"{(sum(line.requests.values()) - requests) / batches:>6.2f} requests/batch"
     )

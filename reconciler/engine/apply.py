@@ -54,6 +54,8 @@ class Applier:
         self._port, self._cache, self._stats = port, cache, stats
         self._manager = field_manager
         self._answered: dict[Place, tuple[bytes, bytes]] = {}
+        self._proven: dict[Place, tuple[str, bytes]] = {}
+        cache.on_change(self._forget)
 
     def carry_out(self, plan: Plan) -> None:
         """Apply the writes in order. Raises what the port raises; Conflict for a taken name."""
@@ -107,12 +109,16 @@ class Applier:
         return {**write.obj, "metadata": meta}, cited
 
     def _is_so(self, place: Place, desired: JsonObject, live: JsonObject) -> bool:
-        uid = desired["metadata"].get("uid")
-        if uid is not None and uid != live["metadata"].get("uid"):
+        uid, meta = desired["metadata"].get("uid"), live["metadata"]
+        if uid is not None and uid != meta.get("uid"):
             return False
-        if is_applied(desired, live, self._manager):
+        proof = meta.get("resourceVersion", ""), _digest(desired)
+        if self._proven.get(place) == proof:
             return True
-        return self._answered.get(place) == (_digest(desired), self._seen(desired, live))
+        if is_applied(desired, live, self._manager):
+            self._proven[place] = proof
+            return True
+        return self._answered.get(place) == (proof[1], self._seen(desired, live))
 
     def _remember(self, place: Place, desired: JsonObject, made: JsonObject) -> None:
         """What the server makes of an apply is what it will make of the same apply again.
@@ -121,10 +127,17 @@ class Applier:
         object would be written on every reconcile.
         """
         live = self._cache.get(*place) or made
+        wanted = _digest(desired)
         if is_applied(desired, live, self._manager):
-            self._answered.pop(place, None)
+            self._proven[place] = live["metadata"].get("resourceVersion", ""), wanted
         else:
-            self._answered[place] = _digest(desired), self._seen(desired, live)
+            self._answered[place] = wanted, self._seen(desired, live)
+
+    def _forget(self, resource: Resource, old: JsonObject | None, new: JsonObject | None) -> None:
+        if old is not None and new is None:
+            place = _place(resource, old)
+            self._proven.pop(place, None)
+            self._answered.pop(place, None)
 
     def _seen(self, desired: JsonObject, live: JsonObject) -> bytes:
         return _digest(footprint(desired, live, self._manager))

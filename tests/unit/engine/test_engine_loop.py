@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import attrs
+import orjson
 import pytest
 
 from reconciler.api.resources import CONFIG_MAPS, DEPLOYMENTS, SECRETS, Key
@@ -143,6 +145,32 @@ def test_what_is_wanted_is_made_once_and_a_second_pass_writes_nothing(world: Wor
     fresh = world.loop(wants_deployment)
     assert fresh.settle() == 0, "nor does a restart"
     assert world.line.writes == [("PATCH", "a-d")]
+
+
+def test_what_the_server_writes_in_another_form_is_not_written_again_and_again(
+    world: World,
+) -> None:
+    def normalise(request: Request, proceed: Callable[[Request], Response]) -> Response:
+        if request.method != "PATCH" or "image" not in str(request.body):
+            return proceed(request)
+        body = orjson.loads(orjson.dumps(request.body).replace(b"IMAGE", b"image"))
+        return proceed(attrs.evolve(request, body=body))
+
+    def decide(obj: Obj, view: View, now: dt.datetime) -> Plan:
+        return Plan(writes=(Apply(DEPLOYMENTS, deployment(obj, image="IMAGE")),))
+
+    world.line.server.intercept(normalise)
+    loop = world.loop(decide)
+    world.give()
+    assert loop.settle() == 1
+    for number in range(3):
+        labels = {"metadata": {"labels": {"n": str(number)}}}
+        world.user.patch(CONFIG_MAPS, "default", "a", labels, content_type=MERGE_PATCH)
+        assert loop.settle() == 0
+    spec = {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "x"}]}}}}
+    world.user.patch(DEPLOYMENTS, "default", "a-d", spec, content_type=MERGE_PATCH)
+    assert loop.settle() == 1, "but a real change is seen"
+    assert loop.settle() == 0
 
 
 def test_what_somebody_undoes_is_done_again(world: World) -> None:

@@ -14,6 +14,8 @@ from reconciler.api import resources, validation
 from reconciler.api.crds import KINDS, crds
 from reconciler.api.decoding import decode, subject
 from reconciler.api.resources import (
+    CRON_JOBS,
+    CRON_JOBS_V1BETA1,
     CUSTOM_RESOURCE_DEFINITIONS,
     NAMESPACES,
     STASH,
@@ -104,8 +106,7 @@ def rehearse(read: list[Document], namespace: str, live: Snapshot) -> Outcome:
     port = Client(server)
     for definition in crds():
         port.create(CUSTOM_RESOURCE_DEFINITIONS, definition)
-    if live:
-        server.load(live)
+    server.load(_as_served(obj) for obj in live)
     before = differences.by_name(snapshot(port))
     for document in read:
         _apply(port, document.obj, namespace)
@@ -121,6 +122,16 @@ def rehearse(read: list[Document], namespace: str, live: Snapshot) -> Outcome:
         waiting=[line for obj in after.values() for line in _waits(obj)],
         ignored=[_told(document) for document in read if _resource(document.obj) is None],
     )
+
+
+def _as_served(obj: JsonObject) -> JsonObject:
+    """A CronJob of Kubernetes 1.20 as the embedded server has it; any other object as it is."""
+    if (obj["apiVersion"], obj["kind"]) != (CRON_JOBS_V1BETA1.api_version, CRON_JOBS.kind):
+        return obj
+    managers = obj["metadata"].get("managedFields") or ()
+    version = {"apiVersion": CRON_JOBS.api_version}
+    meta = {**obj["metadata"], "managedFields": [{**entry, **version} for entry in managers]}
+    return {**obj, **version, "metadata": meta}
 
 
 def _apply(port: Port, obj: JsonObject, namespace: str) -> None:

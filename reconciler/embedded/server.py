@@ -24,6 +24,7 @@ from reconciler.embedded.store import copied
 from reconciler.embedded.watching import Watch
 from reconciler.embedded.world import World
 from reconciler.engine.clock import Clock
+from reconciler.errors import NotFound
 
 Proceed = Callable[[Request], Response]
 Interceptor = Callable[[Request, Proceed], Response]
@@ -96,6 +97,20 @@ class Server:
     def on_logs(self, handler: LogHandler) -> None:
         """Who knows the containers' logs (a node)."""
         self._logs = handler
+
+    def load(self, objects: Iterable[JsonObject]) -> None:
+        """Put a snapshot of another server in as it is: uid, resourceVersion, status and all.
+
+        Objects of the same name are replaced. Raises NotFound for a kind that is not served.
+        """
+        with self._world.lock:
+            served = {(kind.resource.api_version, kind.name): kind for kind in self._world.registry}
+            for obj in objects:
+                kind = served.get((obj["apiVersion"], obj["kind"]))
+                if kind is None:
+                    raise NotFound(f"{obj['apiVersion']} {obj['kind']} is not served here")
+                self._world.store.load(kind.bucket, copied(obj))
+            self._world.store.compact()
 
     def compact(self) -> None:
         """Forget past changes: watches from an older resourceVersion get 410 Gone."""

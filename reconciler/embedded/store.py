@@ -99,6 +99,14 @@ class Store:
         meta = obj["metadata"]
         self._objects[bucket][meta.get("namespace", "")][meta["name"]] = obj
 
+    def load(self, bucket: Bucket, obj: JsonObject) -> None:
+        """Insert an object of another server as it is, resourceVersion included; no watch sees it."""
+        meta = obj["metadata"]
+        space = self._objects.setdefault(bucket, {}).setdefault(meta.get("namespace", ""), {})
+        self._index(bucket, space.get(meta["name"]), obj)
+        space[meta["name"]] = obj
+        self.version = max(self.version, int(meta["resourceVersion"]))
+
     def remove(self, bucket: Bucket, namespace: str, name: str) -> JsonObject:
         """Delete; the last state is returned, with the resourceVersion of the deletion."""
         old = self._objects[bucket][namespace].pop(name)

@@ -26,6 +26,7 @@ from reconciler.embedded.nodes.virtual import Program, VirtualNode
 from reconciler.embedded.server import Server
 from reconciler.engine.clock import Clock, VirtualClock
 from reconciler.engine.loop import Loop
+from reconciler.observability.events import EventRecorder
 
 if TYPE_CHECKING:
     from reconciler.embedded.http import HttpServer
@@ -62,7 +63,9 @@ class EmbeddedCluster:
         programs: Sequence[Program] = (),
         settings: Settings | None = None,
         port: int = 0,
+        events: bool = True,
     ) -> None:
+        """``port`` is that of the HTTP server (0: a free one); ``events``: record Events."""
         self.clock = clock
         self.server = Server(clock, seed)
         self._data_dir = data_dir
@@ -72,9 +75,14 @@ class EmbeddedCluster:
         self._port = port
         self.http: HttpServer | None = None
         controls = Settings(field_manager=catalog.FIELD_MANAGER)
-        self.controllers = Loop(self.client(), clock, catalog.built_in(), controls)
+        recorder = EventRecorder(self.client(), clock) if events else None
+        self.controllers = Loop(
+            self.client(), clock, catalog.built_in(), controls, recorder=recorder
+        )
         self.collector = Collector(self.server, clock)
         self.node = self._node(node, programs)
+        if self.node is not None:
+            self.node.recorder = recorder
         own: list[Stepped | None] = [self.controllers, self.collector, self.node]
         self._parts: list[Stepped] = [part for part in own if part is not None]
 

@@ -14,6 +14,7 @@ from reconciler.api.resources import (
     DAEMON_SETS,
     DEPLOYMENTS,
     ENDPOINTS,
+    EVENTS,
     JOBS,
     NAMESPACES,
     NODES,
@@ -38,6 +39,7 @@ from reconciler.embedded.controllers import (
     daemonset,
     deployment,
     endpoints,
+    events,
     job,
     ownership,
     replicaset,
@@ -135,6 +137,7 @@ def _surroundings() -> tuple[Controller, ...]:
                 Watched(PERSISTENT_VOLUME_CLAIMS, scheduler.waiting_for_claim),
             ),
         ),
+        Controller("event", EVENTS, events.decide),
         Controller(
             "endpoints",
             SERVICES,

@@ -75,7 +75,7 @@ class Collector:
         self._checks: set[str] = set()
         self._served: tuple[Resource, ...] | None = None
         self._wake = threading.Condition()
-        self._stopping = False
+        self._stopping = self._news = False
         self._thread: threading.Thread | None = None
 
     def settle(self) -> int:
@@ -108,6 +108,7 @@ class Collector:
 
     def _notify(self) -> None:
         with self._wake:
+            self._news = True
             self._wake.notify_all()
 
     def _loop(self) -> None:
@@ -117,9 +118,9 @@ class Collector:
             except TandemError as problem:
                 LOG.warning("the garbage collector cannot go on: %s", problem)
             with self._wake:
-                if not self._stopping:
-                    # A change between settle and here is caught after this time at the latest.
-                    self._clock.wait(self._wake, 0.2)
+                while not self._news and not self._stopping:
+                    self._clock.wait(self._wake, None)
+                self._news = False
 
     # What is there
 

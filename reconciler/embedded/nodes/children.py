@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import threading
@@ -18,6 +19,11 @@ from pathlib import Path
 from reconciler.embedded.nodes.runtime import Exit, Waiting
 from reconciler.embedded.nodes.sandbox import Launch
 from reconciler.engine.clock import Clock
+
+START_PAUSE = 0.02
+"""Seconds between two looks for the command in a sandbox that is still being made."""
+KILL_LIMIT = 5.0
+"""Seconds until a killed process must be gone; after that it is the kernel's (a hung disk)."""
 
 
 class Child:
@@ -59,7 +65,7 @@ class Child:
     def _wait(self) -> None:
         code = self._process.wait()
         number = -code if code < 0 else code - 128 if 128 < code <= 128 + 64 else 0
-        self._signal_group(signal.SIGKILL)  # what it left behind goes with it
+        self._end_the_rest()
         with self._ended:
             self.exit = Exit(128 - code if code < 0 else code, self._clock.now(), signal=number)
             self._ended.notify_all()
@@ -84,37 +90,63 @@ class Child:
 
     def terminate(self) -> None:
         """SIGTERM to the container's own first process, not to the sandbox around it."""
-        sandboxed = self.launch.argv[0].endswith("bwrap")
-        for pid in _command_in_sandbox(self.pid) if sandboxed else [self.pid]:
+        pid = self._command() if self.sandboxed else self.pid
+        while pid is None and not self.wait(START_PAUSE):  # the sandbox is still being made
+            pid = self._command()
+        if pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
 
     def kill(self) -> None:
-        """SIGKILL to everything in it."""
-        self._signal_group(signal.SIGKILL)
-        self.wait(5)
-
-    def _signal_group(self, number: signal.Signals) -> None:
+        """SIGKILL to everything in it. Blocks until it is gone."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, number)
+            os.killpg(self.pid, signal.SIGKILL)
+        self.wait(KILL_LIMIT)
+
+    def _end_the_rest(self) -> None:
+        """Kill what the ended process left behind, and wait until that is gone too."""
+        left = [pid for pid, _, group in _processes() if group == self.pid]
+        if left:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+        for pid in left:
+            _await_end(pid)
+
+    @property
+    def sandboxed(self) -> bool:
+        return self.launch.argv[0].endswith("bwrap")
+
+    def _command(self) -> int | None:
+        """What the sandbox's init started: bubblewrap itself passes no signals on."""
+        for init in _children_of(self.pid):
+            if command := _children_of(init):
+                return command[0]
+        return None
 
 
-def _command_in_sandbox(bwrap: int) -> list[int]:
-    """The process that bubblewrap's init started: bubblewrap itself passes no signals on."""
-    for init in _children_of(bwrap):
-        if command := _children_of(init):
-            return command[:1]
-        return [init]
-    return []
+def _await_end(pid: int) -> None:
+    """Block until a process that is not our child is gone; at most ``KILL_LIMIT``."""
+    with contextlib.suppress(OSError):
+        descriptor = os.pidfd_open(pid)
+        try:
+            select.select([descriptor], [], [], KILL_LIMIT)
+        finally:
+            os.close(descriptor)
 
 
 def _children_of(parent: int) -> list[int]:
-    entries = (entry for entry in Path("/proc").iterdir() if entry.name.isdecimal())
-    return sorted(int(entry.name) for entry in entries if _parent_of(entry) == parent)
+    return [pid for pid, found, _ in _processes() if found == parent]
 
 
-def _parent_of(entry: Path) -> int:
+def _processes() -> list[tuple[int, int, int]]:
+    """(pid, parent, process group) of every process; without ``/proc`` none."""
+    entries = sorted(Path("/proc").glob("[0-9]*"), key=lambda entry: int(entry.name))
+    return [(int(entry.name), *_parent_and_group(entry)) for entry in entries]
+
+
+def _parent_and_group(entry: Path) -> tuple[int, int]:
     with contextlib.suppress(OSError):
         # The name in parentheses may hold anything; the fields after it are plain.
-        return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-    return -1
+        fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        return int(fields[1]), int(fields[2])
+    return -1, -1

@@ -24,6 +24,15 @@ LOST = 137
 """Exit code of a container whose process is gone: the kubelet's ``ContainerStatusUnknown``."""
 
 
+@attrs.frozen
+class Said:
+    """Something worth an Event, in the kubelet's words."""
+
+    reason: str
+    message: str
+    warning: bool = False
+
+
 @attrs.define
 class ContainerLife:
     """What became of one container so far. Times are aware, in UTC."""
@@ -39,6 +48,8 @@ class ContainerLife:
     back_off: dt.timedelta = dt.timedelta(0)
     ready: bool = False
     stopping: bool = False
+    said: list[Said] = attrs.field(factory=list)
+    """What happened and was not yet told: the matter of Events."""
 
     @classmethod
     def found(cls, name: str, status: JsonObject | None, now: dt.datetime) -> ContainerLife:
@@ -100,12 +111,14 @@ class ContainerLife:
             identity = runtime.start(pod, container, attempt)
         except Waiting as problem:
             self.waiting, self.retry_at = problem, now + RETRY
+            self.said.append(Said("Failed", str(problem), warning=True))
             return
         if self.exit is not None:
             self.last = {"terminated": self._terminated(self.exit)}
         self.restarts, self.id = attempt, identity
         self.started_at, self.exit, self.retry_at = now, None, None
         self.ready = runtime.probe(pod, container)
+        self.said.append(Said("Started", f"Started container {self.name}"))
 
     def _must_wait(self, pod: JsonObject, now: dt.datetime) -> bool:
         """Enter ``CrashLoopBackOff`` after the second end in a row."""
@@ -122,12 +135,15 @@ class ContainerLife:
             f"back-off {int(wait.total_seconds())}s restarting failed container={self.name} "
             f"pod={meta['name']}_{meta.get('namespace', '')}({meta['uid']})",
         )
+        if now < self.retry_at:
+            self.said.append(Said("BackOff", self.waiting.message, warning=True))
         return now < self.retry_at
 
     def stop(self, runtime: Runtime, uid: str, grace: float) -> None:
         """Ask a running container to end; once."""
         if self.running and not self.stopping:
             self.stopping, self.ready = True, False
+            self.said.append(Said("Killing", f"Stopping container {self.name}"))
             runtime.stop(uid, self.name, grace)
 
     def _terminated(self, ended: Exit) -> JsonObject:

@@ -14,14 +14,17 @@ import logging
 import platform
 import threading
 from collections import deque
+from typing import Literal
 
 from reconciler.api.resources import NODES, PODS, JsonObject, Resource
 from reconciler.cluster.port import Port
+from reconciler.decisions.plan import EventIntent
 from reconciler.embedded.controllers.pods import timestamp
 from reconciler.embedded.nodes.feed import Feed
 from reconciler.embedded.nodes.pod import PodLife
 from reconciler.embedded.nodes.runtime import Runtime
 from reconciler.engine.clock import Clock
+from reconciler.engine.workers import Recorder
 from reconciler.errors import AlreadyExists, Conflict, NotFound, TandemError
 
 NODE_NAME = "tandem-node"
@@ -42,6 +45,8 @@ class Node:
         name: str = NODE_NAME,
         host_ip: str = "127.0.0.1",
     ) -> None:
+        self.recorder: Recorder | None = None
+        """Makes Events of what happens to Pods; None: nobody."""
         self.port, self.clock, self.runtime = port, clock, runtime
         self.name, self.host_ip = name, host_ip
         self._lives: dict[str, PodLife] = {}
@@ -126,6 +131,9 @@ class Node:
             except TandemError as problem:
                 LOG.warning("the node cannot write: %s", problem)
                 self._pause()
+            except Exception:  # a defect that one Pod brings out must not end all the others
+                LOG.exception("the node stumbled")
+                self._pause()
             self._sleep()
 
     def _sleep(self) -> None:
@@ -194,10 +202,19 @@ class Node:
         if due is not None:
             self._dues[uid] = due
         written = self._report(life, now)
+        self._record(life)
         if life.gone:
             self._delete(life)
             return written + 1
         return written
+
+    def _record(self, life: PodLife) -> None:
+        for said in life.tell():
+            if self.recorder is not None:
+                kind: Literal["Normal", "Warning"] = "Warning" if said.warning else "Normal"
+                self.recorder.record(
+                    EventIntent(life.pod, said.reason, said.message, kind, source="kubelet")
+                )
 
     def _report(self, life: PodLife, now: dt.datetime) -> int:
         status = life.status(self.host_ip, now)

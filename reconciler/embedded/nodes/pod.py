@@ -13,7 +13,7 @@ import attrs
 
 from reconciler.api.resources import JsonObject
 from reconciler.embedded.controllers.pods import FINISHED, moment, timestamp
-from reconciler.embedded.nodes.container import RETRY, ContainerLife
+from reconciler.embedded.nodes.container import RETRY, ContainerLife, Said
 from reconciler.embedded.nodes.runtime import Runtime, Waiting
 
 DEFAULT_GRACE = 30
@@ -45,6 +45,7 @@ class PodLife:
     reason: str = ""
     message: str = ""
     gone: bool = False
+    said: list[Said] = attrs.field(factory=list)
 
     @classmethod
     def of(cls, pod: JsonObject, now: dt.datetime) -> PodLife:
@@ -83,6 +84,15 @@ class PodLife:
         for part, lives in (("initContainers", self.init), ("containers", self.main)):
             for container in self.pod["spec"].get(part) or ():
                 lives[container["name"]].observe(runtime, self.pod, container)
+
+    def tell(self) -> list[Said]:
+        """What happened since the last call."""
+        told = [*self.said]
+        self.said.clear()
+        for life in self._all():
+            told += life.said
+            life.said.clear()
+        return told
 
     def _all(self) -> list[ContainerLife]:
         return [*self.init.values(), *self.main.values()]
@@ -128,6 +138,7 @@ class PodLife:
             self.ip = runtime.prepare(self.pod)
         except Waiting as problem:
             self.problem, self.retry_at = problem, now + RETRY
+            self.said.append(Said(problem.reason, problem.message, warning=True))
             return False
         self.problem = self.retry_at = None
         return True
@@ -153,6 +164,8 @@ class PodLife:
         for container in self.pod["spec"].get("containers") or ():
             life = self.main[container["name"]]
             if life.running and not life.stopping and not runtime.healthy(self.pod, container):
+                text = f"Container {life.name} failed its liveness or startup probe"
+                self.said.append(Said("Unhealthy", text, warning=True))
                 life.stop(runtime, self.pod["metadata"]["uid"], self._grace())
             elif not life.running and self._runs_again(life):
                 life.stopping = False

@@ -151,6 +151,12 @@ class ProcessRuntime:
     # The sandbox of a Pod
 
     def prepare(self, pod: JsonObject) -> str:
+        try:
+            return self._prepared(pod)
+        except OSError as error:  # a full disk, a path that is a file
+            raise Waiting("FailedMount", f"{error.strerror}: {error.filename}") from None
+
+    def _prepared(self, pod: JsonObject) -> str:
         uid = pod["metadata"]["uid"]
         if uid not in self._sandboxes:
             home = self._home(uid)
@@ -187,6 +193,13 @@ class ProcessRuntime:
     # Containers
 
     def start(self, pod: JsonObject, container: JsonObject, attempt: int) -> str:
+        try:
+            return self._started(pod, container, attempt)
+        except OSError as error:
+            text = f"{error.strerror}: {error.filename}"
+            raise Waiting("CreateContainerError", text) from None
+
+    def _started(self, pod: JsonObject, container: JsonObject, attempt: int) -> str:
         uid, name = pod["metadata"]["uid"], container["name"]
         self.prepare(pod)  # a restarted node has containers to start again, and no sandbox yet
         found = self._sandboxes[uid]

@@ -35,25 +35,20 @@ def diagram(
 
     Exit codes: 0 done, 1 no such machine, 2 wrong usage.
     """
-    drawn = {name: _draw(name, language) for name in _chosen(machine)}
+    drawn = _draw(machine, language)
     if output is Format.JSON:
         console.emit_json(drawn)
     else:
         typer.echo("\n".join(drawn.values()), nl=False)
 
 
-def _chosen(machine: str | None) -> list[str]:
+def _draw(machine: str | None, language: Language) -> dict[str, str]:
+    """The diagram of each machine by its name. Raises TerminalError for an unknown one."""
     from statemachines import diagrams
 
-    if machine is None:
-        return list(diagrams.MACHINES)
-    if machine not in diagrams.MACHINES:
-        raise TerminalError(f"no machine named {machine}; there are {', '.join(diagrams.MACHINES)}")
-    return [machine]
-
-
-def _draw(name: str, language: Language) -> str:
-    from statemachines import diagrams
-
+    try:
+        tables = diagrams.MACHINES if machine is None else (diagrams.machine(machine),)
+    except LookupError as error:
+        raise TerminalError(str(error.args[0])) from error
     draw = diagrams.mermaid if language is Language.MERMAID else diagrams.dot
-    return draw(diagrams.MACHINES[name])
+    return {table.name: draw(table) for table in tables}

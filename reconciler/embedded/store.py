@@ -100,7 +100,7 @@ class Store:
         self._objects[bucket][meta.get("namespace", "")][meta["name"]] = obj
 
     def load(self, bucket: Bucket, obj: JsonObject) -> None:
-        """Insert an object of another server as it is, resourceVersion included; no watch sees it."""
+        """Insert an object of another server with its resourceVersion; no watch sees it."""
         meta = obj["metadata"]
         space = self._objects.setdefault(bucket, {}).setdefault(meta.get("namespace", ""), {})
         self._index(bucket, space.get(meta["name"]), obj)

@@ -170,7 +170,10 @@ def _new_sessions(rules: AgentRules, frame: Frame) -> Iterator[FrameMove]:
 
     if frame.cron_job == "active":
         yield FrameMove(
-            f"a slot fires and creates session {number + 1}", FREE, born(number + 1), same
+            f"a slot fires and creates session {number + 1}",
+            FREE,
+            born(_other_slot(frame, number)),
+            same,
         )
     yield FrameMove(f"somebody creates session {number + 1} by hand", FAULT, born(0), same)
     if number == 1:
@@ -180,6 +183,11 @@ def _new_sessions(rules: AgentRules, frame: Frame) -> Iterator[FrameMove]:
         yield FrameMove(story, FAULT, born(0)._replace(second_is_older=True), same)
         again = frame if rules.name_is_lock else born(frame.sessions[0].slot)
         yield FrameMove("the trigger runs twice for one slot", FAULT, again, same)
+
+
+def _other_slot(frame: Frame, number: int) -> int:
+    """A slot that is not that of the other session."""
+    return 2 if frame.sessions[1 - number].slot == 1 else 1
 
 
 def _maintenance_moves(rules: AgentRules, frame: Frame) -> Iterator[FrameMove]:

@@ -20,28 +20,22 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from statemachines import environment, invariants, operation
+from statemachines import environment, invariants, operation, tidying
 from statemachines.environment import FAIR, FAULT, AgentRules
 from statemachines.invariants import Invariant
 from statemachines.operation import OperatorRules, Patch, Write
 from statemachines.world import (
-    ABSENT,
     FINAL_SESSION,
-    FINAL_TARGET,
-    JOB,
     NOBODY,
-    OVER,
     PARALLEL,
     Config,
     Frame,
-    Session,
     Target,
     World,
     is_unfinished,
-    with_session,
 )
 
 State = tuple[int, ...]
@@ -79,6 +73,8 @@ class Step(NamedTuple):
     cost: int
     """How many faults it needs."""
     state: State
+    raw: State
+    """The state before what nothing reads any more was taken out of it."""
     broken: Invariant | None
     """The invariant that it breaks."""
 
@@ -123,9 +119,9 @@ class Space:
         self._seen_cells = Kept(self._see_cell)
         self._decisions = Kept(self._decide)
         self._rebuilds = Kept(self._rebuild)
-        self._cleaned = Kept(self._clean)
+        self._cleaned = Kept(self._tidy_cell)
         self._is_overdue = Kept(self._overdue)
-        self._tidied = Kept(self._tidy)
+        self._tidied = Kept(self._tidy_rest)
         self._briefs = Kept(self._brief)
         self._checks = Kept(self._check)
         self._world_checks: dict[Any, Invariant | None] = {}
@@ -156,12 +152,17 @@ class Space:
         found = list(self._environment(state, faults))
         late: Late | None = self._rests.meant[state[0]].late
         writes = list(self._writes(state, late))
-        found += (self._written(state, *write) for write in writes)
+        moves = [("", step) for step in found]
+        for controller, write in writes:
+            moves.append((controller, self._written(state, controller, write)))
+        found = [step for _, step in moves]
         if late is not None:
             found += self._arrivals(state, faults)
         elif faults:
-            found += [slow for step in found for slow in self._slow(state, step, writes, faults)]
-        if not any(step.kind == FAIR for step in found):
+            for controller, write in writes:
+                others = (step for mover, step in moves if mover != controller)
+                found += self._slow(state, others, controller, write, faults)
+        if not any(step.kind == FAIR and self.canonical(step.state) != state for step in found):
             found += self._time(state)
         return found
 
@@ -333,26 +334,25 @@ class Space:
     # A slow operator
 
     def _slow(
-        self, state: State, step: Step, writes: list[tuple[str, Write]], faults: int
+        self, state: State, steps: Iterable[Step], controller: str, write: Write, faults: int
     ) -> Iterator[Step]:
-        """The same step, with a controller that has decided before it and writes after it."""
-        if step.cost >= faults or step.broken is not None:
-            return
-        for controller, write in writes:
-            after = self._held(state, step, controller, write)
-            if after is not None:
-                meant = write.story.removeprefix("the operator ")
-                if _place(write) != step.place:
-                    meant = meant.replace(
-                        "{}",
-                        operation.name_of(_place(write), self.world(state).targets[_place(write)]),
+        """The steps of others, between the decision of a slow controller and its write."""
+        place = _place(write)
+        meant = write.story.removeprefix("the operator ")
+        meant = meant.replace("{}", operation.name_of(place, self.world(state).targets[place]))
+        for step in steps:
+            if step.cost < faults and step.broken is None:
+                held = self._held(state, step, controller, write)
+                if held is not None:
+                    story = (
+                        f"{step.story}; the operator is slow, and still is to do this: it {meant}"
                     )
-                story = f"{step.story}; the operator is slow, has not seen it, and means what it meant before: it {meant}"
-                yield Step(story, step.place, step.kind and FAULT, step.cost + 1, after, None)
+                    cost = step.cost + 1
+                    yield Step(story, step.place, FAULT, cost, held, held, None)
 
     def _held(self, before: State, step: Step, controller: str, write: Write) -> State | None:
         """The state after ``step`` with the write held, or None if nobody could tell."""
-        after = step.state
+        after = step.raw
         frame = self._rests.meant[before[0]].frame
         late = Late(controller, write, _base(frame, write))
         patches = write.targets or (None,) * (len(before) - 1)
@@ -423,7 +423,7 @@ class Space:
         wrong: Invariant | None = None,
     ) -> Step:
         wrong = wrong or self._wrong(before, after)
-        return Step(story, place, kind, cost, self._cleared(after), wrong)
+        return Step(story, place, kind, cost, self._cleared(after), after, wrong)
 
     def _wrong(self, before: State, after: State) -> Invariant | None:
         checks = self._checks
@@ -465,61 +465,17 @@ class Space:
         if frame.owner == NOBODY or frame.sessions[frame.owner].phase not in FINAL_SESSION:
             return (state[0], *cells)
         world = self.world((state[0], *cells))
-        return self._state(_row_cleared(world)) if _is_over(world) else (state[0], *cells)
+        return (
+            self._state(tidying.row_cleared(world))
+            if tidying.is_over(world)
+            else (state[0], *cells)
+        )
 
-    def _tidy(self, rest: int) -> int:
-        return self._rests[Rest(_tidy(self._rests.meant[rest].frame))]
+    def _tidy_rest(self, rest: int) -> int:
+        return self._rests[Rest(tidying.tidy_frame(self._rests.meant[rest].frame))]
 
-    def _clean(self, cell: int) -> int:
-        target: Target = self._cells.meant[cell].target
-        if not target.exists and target.owed:
-            cell = self._cells[Cell(target := target._replace(owed=0))]
-        if target.phase not in FINAL_TARGET or target.runner in ("working", "ended"):
-            return cell
-        work = target.work if target.point else "none"
-        runner = "gone" if target.kind == JOB else target.runner
-        cleaned = target._replace(claim="none", work=work, runner=runner, overdue=False)
-        return self._cells[Cell(cleaned)]
-
-
-def _tidy(frame: Frame) -> Frame:
-    """``frame`` without what nothing reads any more."""
-    first, second = (
-        _tidy_session(own, owns=number == frame.owner) for number, own in enumerate(frame.sessions)
-    )
-    frame = frame._replace(sessions=(first, second))
-    if not (is_unfinished(first) and is_unfinished(second)):
-        frame = frame._replace(second_is_older=False)
-    waiting = any(own.phase == ABSENT or own.phase == "Pending" for own in (first, second))
-    if frame.paused and not (frame.batch == "live" and waiting):
-        cron_job = "active" if frame.cron_job == "suspended" else frame.cron_job
-        frame = frame._replace(paused=False, cron_job=cron_job)
-    return frame
-
-
-def _tidy_session(own: Session, *, owns: bool) -> Session:
-    if own.phase in FINAL_SESSION and not owns:
-        return Session(OVER, slot=own.slot, listed=own.listed)
-    return own._replace(grace_over=own.grace_over and not own.late)
-
-
-def _is_over(world: World) -> bool:
-    own = world.frame.sessions[world.frame.owner]
-    quiet = not any(each.runner in ("working", "ended") for each in world.targets)
-    good = any(each.report == "Succeeded" for each in world.targets)
-    return quiet and world.frame.maintaining == NOBODY and (own.maintained or not good)
-
-
-def _row_cleared(world: World) -> World:
-    frame = world.frame
-    own = frame.sessions[frame.owner]._replace(
-        phase=OVER, late=False, grace_over=False, maintained=False
-    )
-    targets = []
-    for each in world.targets:
-        blank = Target(each.kind, exists=each.exists, sidecar=each.sidecar, owed=each.owed)
-        targets.append(blank if each.kind == JOB else blank._replace(runner=each.runner))
-    return World(with_session(frame, frame.owner, own)._replace(owner=NOBODY), tuple(targets))
+    def _tidy_cell(self, cell: int) -> int:
+        return self._cells[Cell(tidying.tidy_target(self._cells.meant[cell].target))]
 
 
 def _place(write: Write) -> int:

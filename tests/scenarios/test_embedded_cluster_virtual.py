@@ -12,6 +12,7 @@ from reconciler.api.resources import (
     CRON_JOBS,
     DEPLOYMENTS,
     ENDPOINTS,
+    EVENTS,
     JOBS,
     NAMESPACES,
     PERSISTENT_VOLUME_CLAIMS,
@@ -43,6 +44,7 @@ class Story:
     def __init__(self, *programs: Program) -> None:
         self.cluster = EmbeddedCluster(VirtualClock(MORNING), programs=programs)
         self.client = self.cluster.client()
+        self.cluster.settle()
 
     def create(self, resource: Resource, name: str, **fields: Any) -> JsonObject:
         meta = {"name": name, **fields.pop("metadata", {})}
@@ -120,6 +122,17 @@ def test_a_deployment_rolls_without_losing_its_service() -> None:
     assert sorted(sizes) == [0, 4]
     (subset,) = story.get(ENDPOINTS, "web")["subsets"]
     assert len(subset["addresses"]) == 4
+
+
+def test_what_happens_is_told_in_events_and_forgotten_after_an_hour() -> None:
+    story = Story()
+    spec = {"replicas": 1, "selector": SELECTOR, "template": TEMPLATE}
+    story.create(DEPLOYMENTS, "web", spec=spec)
+    story.run(seconds=1)
+    told = {obj["reason"] for obj in story.client.list(EVENTS, "default").items}
+    assert told == {"ScalingReplicaSet", "SuccessfulCreate", "Scheduled", "Started"}
+    story.run(hours=1)
+    assert story.client.list(EVENTS, "default").items == []
 
 
 def test_a_cluster_at_rest_writes_nothing() -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import attrs
 
-from reconciler.api.resources import NAMESPACES, JsonObject, Resource
+from reconciler.api.resources import NAMESPACES, PODS, JsonObject, Resource
 from reconciler.cluster.client import Client
 from reconciler.cluster.port import Propagation
 from reconciler.cluster.transport import MERGE_PATCH, Request, StreamEnded
@@ -310,8 +310,12 @@ class Collector:
         name = namespace["metadata"]["name"]
         content = [self._known[uid] for uid in sorted(self._spaces.get(name, ()))]
         waiting = [each for each in content if not deleting(each.obj)]
-        for each in waiting:
+        # Pods last: their controllers would try to replace them, and be refused.
+        owners = [each for each in waiting if each.resource.plural != PODS.plural]
+        for each in owners or waiting:
             self._delete(each, "Background")
+        if owners:
+            self._checks.add(namespace["metadata"]["uid"])
         if content:
             return len(waiting)
         held = namespace.get("spec", {}).get("finalizers") or ()

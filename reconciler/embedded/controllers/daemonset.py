@@ -32,6 +32,7 @@ def decide(key: Key, view: View, now: dt.datetime, settings: Settings) -> Plan:
             *writes,
             *statuses.write(DAEMON_SETS, owner, status),
         ),
+        events=pods.events(owner, writes, "daemonset-controller"),
         wake_at=pods.next_available(active, minimum, now),
     )
 

@@ -50,12 +50,12 @@ def decide(key: Key, view: View, now: dt.datetime, settings: Settings) -> Plan:
     old = [rs for rs in sets if rs is not current]
     scales = _scales(owner, current, old, view)
     status, wake_at = rollout.status(owner, current, old, now)
+    writes = _writes(owner, current, old, scales)
+    if not any(write.resource is DEPLOYMENTS for write in writes):
+        # A numbered Deployment has a new resourceVersion: its status has to wait for that.
+        writes += statuses.write(DEPLOYMENTS, owner, status)
     return Plan(
-        writes=(
-            *_writes(owner, current, old, scales),
-            *_forget(owner, old),
-            *statuses.write(DEPLOYMENTS, owner, status),
-        ),
+        writes=(*writes, *_forget(owner, old)),
         events=tuple(_events(owner, current, old, scales)),
         wake_at=wake_at,
     )

@@ -11,7 +11,7 @@ import datetime as dt
 from collections.abc import Iterable, Mapping
 
 from reconciler.api.resources import PODS, JsonObject, Resource
-from reconciler.decisions.plan import Create, Delete
+from reconciler.decisions.plan import Create, Delete, EventIntent, Write
 from reconciler.embedded.controllers import ownership
 
 FINISHED = ("Succeeded", "Failed")
@@ -99,6 +99,19 @@ def create(pod: JsonObject) -> Create:
 def delete(pod: JsonObject) -> Delete:
     meta = pod["metadata"]
     return Delete(PODS, meta.get("namespace", ""), meta["name"], meta["uid"])
+
+
+def events(owner: JsonObject, writes: Iterable[Write], source: str) -> tuple[EventIntent, ...]:
+    """What ``kubectl describe`` shows of the Pods that these writes create and delete."""
+    made: list[EventIntent] = []
+    for write in writes:
+        if write.resource is PODS and isinstance(write, Create):
+            message = f"Created pod: {write.obj['metadata']['name']}"
+            made.append(EventIntent(owner, "SuccessfulCreate", message, source=source))
+        elif write.resource is PODS and isinstance(write, Delete):
+            message = f"Deleted pod: {write.name}"
+            made.append(EventIntent(owner, "SuccessfulDelete", message, source=source))
+    return tuple(made)
 
 
 def free_names(base: str, uid: str, taken: Iterable[JsonObject], count: int) -> list[str]:

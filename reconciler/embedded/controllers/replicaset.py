@@ -45,6 +45,7 @@ def _decide(resource: Resource, key: Key, view: View, now: dt.datetime) -> Plan:
     status = _status(owner, active, minimum, now)
     return Plan(
         writes=(*writes, *statuses.write(resource, owner, status)),
+        events=pods.events(owner, writes, f"{resource.kind.lower()}-controller"),
         wake_at=pods.next_available(active, minimum, now),
     )
 

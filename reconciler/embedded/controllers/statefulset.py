@@ -39,6 +39,7 @@ def decide(key: Key, view: View, now: dt.datetime, settings: Settings) -> Plan:
             *writes,
             *statuses.write(STATEFUL_SETS, owner, _status(owner, list(children.values()), now)),
         ),
+        events=pods.events(owner, writes, "statefulset-controller"),
         wake_at=pods.next_available(children.values(), minimum, now),
     )
 

@@ -83,15 +83,21 @@ def _change(
 def _text(obj: JsonObject | None) -> list[str]:
     if obj is None:
         return []
-    return yaml.safe_dump(decided(obj), sort_keys=True, width=100).splitlines()
+    return yaml.safe_dump(shown(obj), sort_keys=True, width=100).splitlines()
 
 
 def decided(obj: JsonObject) -> JsonObject:
-    """What somebody decided about an object, without status and without a Secret's values."""
-    shown: dict[str, Any] = {key: value for key, value in obj.items() if key != "status"}
-    shown["metadata"] = {k: v for k, v in obj["metadata"].items() if k not in _SERVERS}
+    """What somebody decided about an object: all but status and what the server keeps about it."""
+    kept: dict[str, Any] = {key: value for key, value in obj.items() if key != "status"}
+    kept["metadata"] = {k: v for k, v in obj["metadata"].items() if k not in _SERVERS}
+    return kept
+
+
+def shown(obj: JsonObject) -> JsonObject:
+    """What may be shown of it: a Secret's values are hidden."""
+    kept = decided(obj)
     if obj["kind"] == "Secret":
         for field in ("data", "stringData"):
-            if field in shown:
-                shown[field] = dict.fromkeys(shown[field], HIDDEN)
-    return shown
+            if field in kept:
+                kept[field] = dict.fromkeys(kept[field], HIDDEN)
+    return kept

@@ -140,7 +140,20 @@ def _apply(port: Port, obj: JsonObject, namespace: str) -> None:
         return
     if resource.namespaced:
         _bring_namespace(port, obj["metadata"].setdefault("namespace", namespace))
-    port.apply(resource, obj, field_manager="kubectl")
+    # an apply that only notes who owns what would change the resourceVersion, on which names of
+    # Jobs depend, as if somebody had changed the object
+    after = port.apply(resource, obj, field_manager="kubectl", dry_run=True)
+    if differences.decided(after) != differences.decided(_present(port, resource, after)):
+        port.apply(resource, obj, field_manager="kubectl")
+
+
+def _present(port: Port, resource: Resource, obj: JsonObject) -> JsonObject:
+    """The object as it is now; only its metadata when it is not there."""
+    meta = obj["metadata"]
+    try:
+        return port.get(resource, meta.get("namespace", ""), meta["name"])
+    except NotFound:
+        return {"metadata": {}}
 
 
 def _resource(obj: JsonObject) -> Resource | None:

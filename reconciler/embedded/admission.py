@@ -72,7 +72,9 @@ def _strict(kind: Kind, unknown: list[str]) -> refusals.Refusal:
 
 def create(world: World, kind: Kind, obj: JsonObject) -> None:
     """Make a new object complete and refuse it if it is wrong."""
-    counted = kind.group in _COUNTED and kind.name not in _UNCOUNTED
+    counted = (kind.group in _COUNTED or kind.name == "ReplicationController") and (
+        kind.name not in _UNCOUNTED
+    )
     if kind.custom or counted:
         obj["metadata"]["generation"] = 1
     if not kind.custom:

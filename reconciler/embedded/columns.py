@@ -23,17 +23,20 @@ def of(kind: str) -> tuple[list[tuple[str, str, int]], Cells]:
     text, cells = _BY_KIND.get(kind, ("Name Age", _plain))
     narrow, _, wide = text.partition("|")
     found = [
-        (name, priority) for part, priority in ((narrow, 0), (wide, 1)) for name in part.split()
+        _column(word, priority)
+        for part, priority in ((narrow, 0), (wide, 1))
+        for word in part.split()
     ]
-    return [(name.replace("_", " "), _type(name), priority) for name, priority in found], cells
+    return found, cells
 
 
-_INTEGERS = {"Up-to-date", "Available", "Desired", "Current", "Data", "Active", "Secrets", "Count",
-             "Revision"}  # fmt: skip
+_TYPES = {"i": "integer", "b": "boolean", "d": "date"}
 
 
-def _type(name: str) -> str:
-    return "integer" if name in _INTEGERS else "string"
+def _column(word: str, priority: int) -> tuple[str, str, int]:
+    """``Last_Schedule`` or, with a type that is not string, ``Desired:i``."""
+    name, _, kind = word.partition(":")
+    return name.replace("_", " "), _TYPES.get(kind, "string"), priority
 
 
 def _name(obj: JsonObject) -> str:
@@ -355,6 +358,14 @@ def _endpoints(obj: JsonObject, now: dt.datetime) -> list[Any]:
     return [_name(obj), ",".join(found[:3]) + more or _NONE, _age(obj, now)]
 
 
+def _revision(obj: JsonObject, now: dt.datetime) -> list[Any]:
+    owners = obj["metadata"].get("ownerReferences") or []
+    owner = next((item for item in owners if item.get("controller")), None)
+    kind = f"{owner['kind'].lower()}.{owner['apiVersion'].partition('/')[0]}" if owner else ""
+    controller = f"{kind}/{owner['name']}" if owner else _NONE
+    return [_name(obj), controller, obj.get("revision"), _age(obj, now)]
+
+
 def _storage_class(obj: JsonObject, now: dt.datetime) -> list[Any]:
     annotations = obj["metadata"].get("annotations") or {}
     default = annotations.get("storageclass.kubernetes.io/is-default-class") == "true"
@@ -372,17 +383,17 @@ _VOLUME_COLUMNS = "Name Capacity Access_Modes Reclaim_Policy Status Claim Storag
 _NODE_COLUMNS = "Internal-IP External-IP OS-Image Kernel-Version Container-Runtime"
 _WIDE = "| Containers Images Selector"
 _BY_KIND: dict[str, tuple[str, Cells]] = {
-    "Pod": ("Name Ready Status Restarts Age | IP Node Nominated_Node Readiness_Gates", _pod),
+    "Pod": ("Name Ready Status Restarts:i Age | IP Node Nominated_Node Readiness_Gates", _pod),
     "Deployment": (f"Name Ready Up-to-date Available Age {_WIDE}", _deployment),
     "StatefulSet": ("Name Ready Age | Containers Images", _stateful_set),
     "DaemonSet": (
-        f"Name Desired Current Ready Up-to-date Available Node_Selector Age {_WIDE}",
+        f"Name Desired:i Current:i Ready:i Up-to-date:i Available:i Node_Selector Age {_WIDE}",
         _daemon_set,
     ),
-    "ReplicaSet": (f"Name Desired Current Ready Age {_WIDE}", _replica_set),
-    "ReplicationController": (f"Name Desired Current Ready Age {_WIDE}", _replica_set),
+    "ReplicaSet": (f"Name Desired:i Current:i Ready:i Age {_WIDE}", _replica_set),
+    "ReplicationController": (f"Name Desired:i Current:i Ready:i Age {_WIDE}", _replica_set),
     "Job": (f"Name Completions Duration Age {_WIDE}", _job),
-    "CronJob": (f"Name Schedule Suspend Active Last_Schedule Age {_WIDE}", _cron_job),
+    "CronJob": (f"Name Schedule Suspend:b Active:i Last_Schedule Age {_WIDE}", _cron_job),
     "PersistentVolumeClaim": (
         "Name Status Volume Capacity Access_Modes StorageClass Age | VolumeMode",
         _claim,
@@ -400,9 +411,9 @@ _BY_KIND: dict[str, tuple[str, Cells]] = {
         _node,
     ),
     "ServiceAccount": ("Name Secrets Age", _account),
-    "Role": ("Name Created_At", _created),
-    "ClusterRole": ("Name Created_At", _created),
-    "CustomResourceDefinition": ("Name Created_At", _created),
+    "Role": ("Name Created_At:d", _created),
+    "ClusterRole": ("Name Created_At:d", _created),
+    "CustomResourceDefinition": ("Name Created_At:d", _created),
     "RoleBinding": ("Name Role Age | Users Groups ServiceAccounts", _binding),
     "ClusterRoleBinding": ("Name Role Age | Users Groups ServiceAccounts", _binding),
     "Lease": ("Name Holder Age", _lease),
@@ -411,6 +422,7 @@ _BY_KIND: dict[str, tuple[str, Cells]] = {
         "Name Provisioner ReclaimPolicy VolumeBindingMode AllowVolumeExpansion Age",
         _storage_class,
     ),
+    "ControllerRevision": ("Name Controller Revision Age", _revision),
     "Event": ("", _event),
 }
 EVENT_COLUMNS = [("Last Seen", "string", 0), ("Type", "string", 0), ("Reason", "string", 0),

@@ -138,6 +138,9 @@ def _pod(obj: JsonObject) -> None:
             resources["requests"] = {**resources["limits"], **(resources.get("requests") or {})}
     pod_spec(spec)
     _set(spec, enableServiceLinks=True)
+    for condition in (obj.get("status") or {}).get("conditions") or ():
+        condition.setdefault("lastProbeTime", None)
+        condition.setdefault("lastTransitionTime", None)
 
 
 def _deployment(obj: JsonObject) -> None:
@@ -164,6 +167,8 @@ def _stateful_set(obj: JsonObject) -> None:
 
 
 def _daemon_set(obj: JsonObject) -> None:
+    annotations = obj["metadata"].setdefault("annotations", {})
+    _set(annotations, **{"deprecated.daemonset.template.generation": "1"})
     spec = _workload(obj, revisionHistoryLimit=10)
     strategy = spec.setdefault("updateStrategy", {})
     _set(strategy, type="RollingUpdate")

@@ -64,7 +64,7 @@ def delete(world: World, kind: Kind, obj: JsonObject, options: DeleteOptions) ->
     if not finalizers and not grace and not _held_namespace(kind, obj):
         if not options.dry_run:
             finish(world, kind, obj)
-        return _answer(kind, obj)
+        return _answer(world, kind, obj)
     marked = _marked(world, kind, obj, finalizers, grace)
     if options.dry_run or marked == obj:
         return marked
@@ -78,9 +78,12 @@ def _check(kind: Kind, obj: JsonObject, options: DeleteOptions) -> None:
         ("ResourceVersion", options.version, meta["resourceVersion"]),
     ):
         if want and want != have:
-            raise refusals.precondition(
-                kind.plural, kind.group, meta["name"], what, want=want, have=have
+            fate = "deleted and then recreated" if what == "UID" else "modified"
+            why = (
+                f"the {what} in the precondition ({want}) does not match the {what} in record "
+                f"({have}). The object might have been {fate}"
             )
+            raise refusals.conflict(kind.name, kind.group, meta["name"], why)
 
 
 def _finalizers(obj: JsonObject, options: DeleteOptions) -> list[str]:
@@ -137,9 +140,9 @@ def _set_or_drop(place: JsonObject, name: str, value: Any) -> None:
         place.pop(name, None)
 
 
-def _answer(kind: Kind, obj: JsonObject) -> JsonObject:
+def _answer(world: World, kind: Kind, obj: JsonObject) -> JsonObject:
     if not kind.group and kind.plural in _RETURNED:
-        return obj
+        return _marked(world, kind, obj, [], 0) if kind.name == "Pod" else obj
     meta = obj["metadata"]
     details = {"name": meta["name"], "group": kind.group, "kind": kind.plural, "uid": meta["uid"]}
     return {

@@ -32,7 +32,15 @@ _EMPTY: dict[str, JsonObject] = {
         },
         "status": {"replicas": 0},
     },
-    "DaemonSet": {"spec": {"selector": None, "template": _TEMPLATE, "updateStrategy": {}}},
+    "DaemonSet": {
+        "spec": {"selector": None, "template": _TEMPLATE, "updateStrategy": {}},
+        "status": {
+            "currentNumberScheduled": 0,
+            "desiredNumberScheduled": 0,
+            "numberMisscheduled": 0,
+            "numberReady": 0,
+        },
+    },
     "ReplicaSet": {
         "spec": {"selector": None, "template": {"metadata": {"creationTimestamp": None}, "spec": {
             "containers": None}}},
@@ -56,7 +64,14 @@ _EMPTY: dict[str, JsonObject] = {
     "Namespace": {"spec": {}, "status": {}},
     "Node": {"spec": {}, "status": {}},
     "Lease": {"spec": {}},
-    "Event": {"involvedObject": {}, "source": {}},
+    "Event": {
+        "involvedObject": {},
+        "source": {},
+        "eventTime": None,
+        "reportingComponent": "",
+        "reportingInstance": "",
+    },
+    "CustomResourceDefinition": {"spec": {"names": {}}},
     "Role": {"rules": None},
     "ClusterRole": {"rules": None},
     "RoleBinding": {"roleRef": {"apiGroup": "", "kind": "", "name": ""}},

@@ -38,10 +38,10 @@ def json_patch(target: JsonObject, operations: Any) -> JsonObject:
     return result
 
 
-def _unprocessable(message: str) -> refusals.Refusal:
-    return refusals.Refusal(
-        422, "Invalid", f"the server rejected our request due to an error in our request: {message}"
-    )
+def _unprocessable() -> refusals.Refusal:
+    """What a real server says, which is not much, of an operation that does not apply."""
+    message = "the server rejected our request due to an error in our request"
+    return refusals.Refusal(422, "Invalid", message, {})
 
 
 def _operate(document: Any, operation: JsonObject) -> None:
@@ -59,9 +59,9 @@ def _operate(document: Any, operation: JsonObject) -> None:
         _add(document, path, copy.deepcopy(_find(document, operation["from"])))
     elif kind == "test":
         if _find(document, path) != operation.get("value"):
-            raise _unprocessable(f"testing path {path} value failed")
+            raise _unprocessable()
     else:
-        raise _unprocessable(f"Unexpected kind: {kind}")
+        raise _unprocessable()
 
 
 def _steps(path: str) -> list[str]:
@@ -72,21 +72,21 @@ def _parent(document: Any, path: str) -> tuple[Any, str]:
     *way, last = _steps(path)
     place = document
     for step in way:
-        place = _child(place, step, path)
+        place = _child(place, step)
     return place, last
 
 
-def _child(place: Any, step: str, path: str) -> Any:
+def _child(place: Any, step: str) -> Any:
     if isinstance(place, dict) and step in place:
         return place[step]
     if isinstance(place, list) and step.lstrip("-").isdigit() and int(step) < len(place):
         return place[int(step)]
-    raise _unprocessable(f"missing path: {path}")
+    raise _unprocessable()
 
 
 def _find(document: Any, path: str) -> Any:
     place, last = _parent(document, path)
-    return _child(place, last, path)
+    return _child(place, last)
 
 
 def _add(document: Any, path: str, value: Any) -> None:
@@ -94,7 +94,7 @@ def _add(document: Any, path: str, value: Any) -> None:
     if isinstance(place, list):
         position = len(place) if last == "-" else int(last)
         if position > len(place):
-            raise _unprocessable(f"index out of bounds: {path}")
+            raise _unprocessable()
         place.insert(position, value)
     else:
         _set(document, path, value)
@@ -107,11 +107,11 @@ def _set(document: Any, path: str, value: Any) -> None:
     elif isinstance(place, dict):
         place[last] = value
     else:
-        raise _unprocessable(f"missing path: {path}")
+        raise _unprocessable()
 
 
 def _remove(document: Any, path: str) -> Any:
     place, last = _parent(document, path)
-    found = _child(place, last, path)
+    found = _child(place, last)
     del place[int(last) if isinstance(place, list) else last]
     return found

@@ -88,10 +88,9 @@ def get(world: World, kind: Kind, route: Route) -> JsonObject:
 
 def predicate(kind: Kind, query: Mapping[str, str]) -> selectors.Predicate:
     """The selection that a query asks for."""
-    subject = f"{kind.group}/{kind.resource.version}, Resource={kind.plural}"
     return selectors.both(
         selectors.by_label(query.get("labelSelector", "")),
-        selectors.by_field(query.get("fieldSelector", ""), kind.fields, subject),
+        selectors.by_field(query.get("fieldSelector", ""), kind.fields),
     )
 
 
@@ -137,8 +136,13 @@ def list_body(kind: Kind, page: Page) -> JsonObject:
         "kind": kind.listed_as,
         "apiVersion": kind.resource.api_version,
         "metadata": meta,
-        "items": page.items,
+        "items": page.items if kind.custom else [_bare(obj) for obj in page.items],
     }
+
+
+def _bare(obj: JsonObject) -> JsonObject:
+    """A built-in kind's object as a list shows it: the list has its kind and apiVersion."""
+    return {key: value for key, value in obj.items() if key not in ("kind", "apiVersion")}
 
 
 def watch(

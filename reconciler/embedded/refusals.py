@@ -47,8 +47,9 @@ class Refusal(errors.TandemError):
             "metadata": {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
         }
+        if self.reason:
+            status["reason"] = self.reason
         if self.details is not None:
             status["details"] = self.details
         return {**status, "code": self.code}

@@ -37,7 +37,7 @@ def validator(schema: JsonObject, node: Node) -> Validator:
         if compiled.is_valid(obj):
             return list(_duplicates(node, obj, ""))
         found: list[Cause] = []
-        for error in compiled.iter_errors(obj):
+        for error in _first_of_texts(list(compiled.iter_errors(obj))):
             found.extend(_causes(error, schema))
         return [*found, *_duplicates(node, obj, "")]
 
@@ -87,6 +87,26 @@ def _nested(found: JsonObject, schema: JsonObject) -> None:
     for key in ("allOf", "anyOf", "oneOf"):
         if key in schema:
             found[key] = [transformed(part) for part in schema[key]]
+
+
+_OF_TEXTS = ("maxLength", "minLength", "pattern")
+
+
+def _first_of_texts(
+    errors: list[jsonschema_rs.ValidationError],
+) -> Iterator[jsonschema_rs.ValidationError]:
+    """Of several faults of one text, a real server tells the first."""
+    seen: dict[str, int] = {}
+    ranked = {id(error): str(error.schema_path[-1]) for error in errors}
+    for error in errors:
+        if ranked[id(error)] in _OF_TEXTS:
+            rank = _OF_TEXTS.index(ranked[id(error)])
+            path = str(error.instance_path)
+            seen[path] = min(rank, seen.get(path, rank))
+    for error in errors:
+        name = ranked[id(error)]
+        if name not in _OF_TEXTS or seen[str(error.instance_path)] == _OF_TEXTS.index(name):
+            yield error
 
 
 def _causes(error: jsonschema_rs.ValidationError, schema: JsonObject) -> Iterator[Cause]:
@@ -143,7 +163,9 @@ def _enum(path: str, value: Any, limits: JsonObject) -> Cause:
 def _worded(pattern: str, key: str, *, counted: bool = False) -> Callable[..., Cause]:
     def cause(path: str, value: Any, limits: JsonObject) -> Cause:
         shown = len(value) if counted else value
-        text = pattern.format(path=path, limit=limits.get(key, limits.get("format", "")))
+        text = pattern.format(
+            path=path, value=value, limit=limits.get(key, limits.get("format", ""))
+        )
         return invalid_value(path, shown, text)
 
     return cause
@@ -157,7 +179,7 @@ _WORDS: dict[str, Callable[[str, Any, JsonObject], Cause]] = {
     "minLength": _worded("{path} in body should be at least {limit} chars long", "minLength"),
     "maxLength": _worded("{path} in body should be at most {limit} chars long", "maxLength"),
     "pattern": _worded("{path} in body should match '{limit}'", "pattern"),
-    "format": _worded("{path} in body must be of type {limit}", "format"),
+    "format": _worded('{path} in body must be of type {limit}: "{value}"', "format"),
     "minItems": _worded(
         "{path} in body should have at least {limit} items", "minItems", counted=True
     ),

@@ -82,19 +82,13 @@ def _compared(key: str, bound: int, *, greater: bool) -> _Requirement:
     return holds
 
 
-def by_field(text: str, known: Iterable[str], subject: str) -> Predicate | None:
-    """The predicate of a field selector; only ``known`` fields and name and namespace are served.
-
-    ``subject`` is the resource as the real server names it in the message.
-    """
+def by_field(text: str, known: Iterable[str]) -> Predicate | None:
+    """The predicate of a field selector; ``known`` fields, name and namespace are served."""
     requirements = [_field(part, text) for part in text.split(",") if part]
     served = {*_EVERYWHERE, *known}
     for path, _, _ in requirements:
         if path not in served:
-            raise bad_request(
-                f'Unable to find "{subject}" that match label selector "", '
-                f'field selector "{text}": field label not supported: {path}'
-            )
+            raise bad_request(f"field label not supported: {path}")
     if not requirements:
         return None
 

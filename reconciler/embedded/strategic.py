@@ -58,12 +58,14 @@ def _merge_key(node: Node, target: JsonObject, key: str, value: Any) -> None:
 
 def _merge_list(node: Node, target: list[Any], patch: list[Any]) -> list[Any]:
     if not node.merge_key:
-        return target + [item for item in patch if item not in target]
+        return _ordered(target, target + [item for item in patch if item not in target], patch)
     if any(isinstance(item, dict) and item.get("$patch") == "replace" for item in patch):
         return [_plain(item) for item in patch if item.get("$patch") != "replace"]
+    before = [item.get(node.merge_key) for item in target]
     for item in patch:
         target = _merge_item(node, target, item)
-    return target
+    order = [item.get(node.merge_key) for item in patch]
+    return _ordered(before, target, order, node.merge_key)
 
 
 def _merge_item(node: Node, target: list[Any], item: JsonObject) -> list[Any]:
@@ -95,17 +97,35 @@ def _plain(patch: Any) -> Any:
 
 
 def _reorder(node: Node, target: JsonObject, name: str, order: list[Any]) -> None:
-    """Bring listed items into the given order; an unlisted one stays behind its predecessor."""
+    """Bring the items into the order that the patch gives; others keep their places among them."""
     items = target.get(name)
-    child = node.child(name) or ANY
-    if not isinstance(items, list):
-        return
-    key = child.merge_key
-    wanted = [entry.get(key) if isinstance(entry, dict) else entry for entry in order]
-    place = {value: index for index, value in enumerate(wanted)}
-    ranked, last = [], -1
-    for position, item in enumerate(items):
-        value = item.get(key) if isinstance(item, dict) else item
-        last = place.get(value, last)
-        ranked.append((last, value not in place, position, item))
-    target[name] = [entry[3] for entry in sorted(ranked, key=lambda entry: entry[:3])]
+    key = (node.child(name) or ANY).merge_key
+    if isinstance(items, list):
+        wanted = [entry.get(key) if isinstance(entry, dict) else entry for entry in order]
+        target[name] = _ordered([_identity(item, key) for item in items], items, wanted, key)
+
+
+def _identity(item: Any, key: str) -> Any:
+    return item.get(key) if key and isinstance(item, dict) else item
+
+
+def _ordered(before: list[Any], items: list[Any], order: list[Any], key: str = "") -> list[Any]:
+    """Items that the patch names, in its order, merged with the others.
+
+    ``before`` is what the list was: an item that was not there comes before the others, one that
+    was there keeps its place relative to them (Kubernetes' ``normalizeElementOrder``).
+    """
+    place = {value: index for index, value in enumerate(before)}
+    rank = {value: index for index, value in enumerate(order)}
+    named = sorted(
+        (item for item in items if _identity(item, key) in rank),
+        key=lambda item: rank[_identity(item, key)],
+    )
+    others = [item for item in items if _identity(item, key) not in rank]
+    found: list[Any] = []
+    for item in named:
+        mine = place.get(_identity(item, key), -1)
+        while others and place.get(_identity(others[0], key), 0) < mine:
+            found.append(others.pop(0))
+        found.append(item)
+    return [*found, *others]

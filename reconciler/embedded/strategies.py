@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from reconciler.api.resources import JsonObject
+from reconciler.embedded.defaults import containers
 from reconciler.embedded.world import World
 
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
@@ -59,7 +60,7 @@ def _tolerates(toleration: JsonObject, key: str) -> bool:
 
 def qos_class(spec: JsonObject) -> str:
     """``BestEffort``, ``Burstable`` or ``Guaranteed``."""
-    every = [item.get("resources") or {} for item in spec.get("containers") or ()]
+    every = [item.get("resources") or {} for item in containers(spec)]
     if not any(item.get("requests") or item.get("limits") for item in every):
         return "BestEffort"
     for item in every:
@@ -76,7 +77,10 @@ def _job(world: World, obj: JsonObject) -> None:
         return
     labels = {"controller-uid": meta["uid"], "job-name": meta["name"]}
     template = spec["template"].setdefault("metadata", {})
-    template["labels"] = {**(template.get("labels") or {}), **labels}
+    before = template.get("labels") or {}
+    template["labels"] = {**before, **labels}
+    if not meta.get("labels") or meta["labels"] == before:
+        meta["labels"] = dict(template["labels"])  # a Job without labels has its template's
     spec["selector"] = {"matchLabels": {"controller-uid": meta["uid"]}}
 
 

@@ -96,10 +96,12 @@ def bind(world: World, kind: Kind, route: Route, body: JsonObject, options: Opti
             why = f'pod {route.name} is already assigned to node "{pod["spec"]["nodeName"]}"'
             raise refusals.conflict("pods/binding", "", route.name, why)
         pod["spec"]["nodeName"] = target
+        conditions = pod.setdefault("status", {}).setdefault("conditions", [])
+        now = world.now()
+        conditions.append({"type": "PodScheduled", "status": "True", "lastTransitionTime": now})
         return pod
 
-    bare = Route(route.group, route.version, route.plural, route.namespace, route.name)
-    writing.change(world, kind, bare, bound, options)
+    writing.change(world, kind, route, bound, options, applied=True)
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
 

@@ -153,7 +153,7 @@ def _job_spec(spec: JsonObject, path: str) -> Causes:
     yield from _pod_spec(pod, f"{path}.template.spec")
     if pod.get("restartPolicy") == "Always":
         place = f"{path}.template.spec.restartPolicy"
-        yield unsupported(place, "Always", ("OnFailure", "Never"))
+        yield required(place, 'valid values: "OnFailure", "Never"')
 
 
 def _cron_job(obj: JsonObject) -> Causes:

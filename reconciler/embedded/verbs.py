@@ -124,6 +124,8 @@ def _maker(content_type: str, kind: Kind, patch: Any) -> writing.Change:
     accepted = [
         kept for kept in _PATCHES if kept != transport.STRATEGIC_MERGE_PATCH or not kind.custom
     ]
+    if content_type not in _PATCHES:
+        raise refusals.Refusal(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
     if content_type not in accepted:
         raise refusals.unsupported_media_type(accepted)
     if content_type == transport.JSON_PATCH:

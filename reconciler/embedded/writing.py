@@ -136,7 +136,7 @@ def replace(world: World, kind: Kind, route: Route, body: Any, options: Options)
             "metadata.resourceVersion", "Invalid value", "must be specified for an update", "0x0"
         )
         _stored(world, kind, route)
-        raise refusals.invalid(kind.name, kind.group, route.name, [cause])
+        raise refusals.invalid(kind.plural, kind.group, route.name, [cause])
     return change(world, kind, route, lambda _: new, options)
 
 

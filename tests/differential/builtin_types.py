@@ -95,6 +95,7 @@ class Models:
                 schema["properties"][wire] = self.schema(info.annotation, name)
 
     def schema(self, annotation: Any, near: str) -> dict[str, Any]:
+        """The OpenAPI schema of a field's annotation."""
         origin, args = typing.get_origin(annotation), typing.get_args(annotation)
         if origin in (typing.Union, types.UnionType):
             return self.schema(next(arg for arg in args if arg is not type(None)), near)
@@ -104,6 +105,9 @@ class Models:
             return {"type": "array", "items": self.schema(args[0], near)}
         if origin is dict:
             return {"type": "object", "additionalProperties": self.schema(args[1], near)}
+        return self._plain(annotation, near)
+
+    def _plain(self, annotation: Any, near: str) -> dict[str, Any]:
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             return {"$ref": self.reference(annotation, near)}
         if annotation is datetime:
@@ -171,7 +175,8 @@ def main() -> None:
     found = closure(definitions, set(wanted.values()))
     document = {"kinds": wanted, "types": found}
     TARGET.write_text(json.dumps(document, separators=(",", ":"), sort_keys=True) + "\n")
-    print(f"{len(wanted)} kinds, {len(found)} types; without types: {sorted(set(kinds) - set(wanted))}")
+    missing = sorted(set(kinds) - set(wanted))
+    print(f"{len(wanted)} kinds, {len(found)} types; without types: {missing}")
 
 
 if __name__ == "__main__":

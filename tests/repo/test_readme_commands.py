@@ -104,3 +104,19 @@ def test_every_command_speaks_json(name):
 def test_the_agent_shows_its_own_help(capsys):
     assert execute(["agent", "--help"]) == 0
     assert "run-backup" in capsys.readouterr().out
+
+
+def test_the_output_that_the_readme_shows_is_the_demos():
+    """Its figures differ from run to run; its sentences are those of the program."""
+    readme = (ROOT / "README.md").read_text()
+    told = re.search(r"^```text\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    assert told is not None
+    folder = ROOT / "reconciler" / "cli" / "demo"
+    program = (folder / "story.py").read_text()
+    steps = [line[2:] for line in told[1].partition("TARGET")[0].splitlines() if line]
+    assert len(steps) == 5
+    assert [step for step in steps if f'"{step}"' not in program] == []
+    checks = (folder / "evidence.py").read_text()
+    for line in told[1].partition("FILES")[2].splitlines():
+        if line.startswith("✓"):
+            assert line[2:].partition(":")[0] in checks

@@ -7,36 +7,25 @@ meanwhile. What is found goes into the Repository's status and the session's con
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import attrs
 
 from reconciler.agent import failures, locks, parsing, retention
 from reconciler.agent.failures import Cause, Failure, ToolFailed
+from reconciler.agent.findings import Finding, write
 from reconciler.agent.job import invoker_of
-from reconciler.agent.patience import Patience
 from reconciler.agent.restic import Command
 from reconciler.agent.runner import Outcome
-from reconciler.agent.turn import dict_of, status_of
+from reconciler.agent.turn import status_of
 from reconciler.agent.workshop import Tools, Workshop, open_workshop
 from reconciler.api import conditions as c
 from reconciler.api.decoding import encode
-from reconciler.api.resources import BACKUP_SESSIONS, REPOSITORIES, JsonObject, Resource
+from reconciler.api.resources import BACKUP_SESSIONS, REPOSITORIES, JsonObject
 from reconciler.cluster.port import Port
-from reconciler.decisions.conditions import timestamp
-from reconciler.errors import ApiUnavailable, NotFound, TandemError
+from reconciler.errors import NotFound, TandemError
 
 _log = logging.getLogger(__name__)
-
-
-@attrs.frozen
-class Finding:
-    """A condition to write; types, reasons and messages are Stash's."""
-
-    type: str
-    reason: str
-    message: str
-    holds: bool = True
 
 
 @attrs.define
@@ -71,7 +60,7 @@ def init_repository(port: Port, tools: Tools, namespace: str, name: str) -> int:
             holds=False,
         )
     _log.info("%s", finding.message)
-    _write_repository(port, tools, repository, [finding], {})
+    write(port, tools, REPOSITORIES, repository, findings=[finding])
     return 0 if finding.holds else 1
 
 
@@ -103,9 +92,10 @@ def maintain(
         for failed in (_retention_failed(error), _integrity_failed(error)):
             if failed.type not in done:
                 result.findings.append(failed)
-    _write_session(port, tools, session, result.findings)
+    if session:
+        write(port, tools, BACKUP_SESSIONS, session, findings=result.findings)
     result.measured.update(_of_session(session, session_name, repository))
-    _write_repository(port, tools, repository, (), result.measured)
+    write(port, tools, REPOSITORIES, repository, fields=result.measured)
     return 0
 
 
@@ -254,84 +244,3 @@ def _of_session(session: JsonObject, name: str, repository: JsonObject) -> JsonO
         "firstBackupTime": first,
         "lastBackupTime": moment,
     }
-
-
-def _write_session(
-    port: Port, tools: Tools, session: JsonObject, findings: Sequence[Finding]
-) -> None:
-    if session and findings:
-        _write(port, tools, BACKUP_SESSIONS, session, _merging(tools, findings, {}))
-
-
-def _write_repository(
-    port: Port,
-    tools: Tools,
-    repository: JsonObject,
-    findings: Sequence[Finding],
-    fields: JsonObject,
-) -> None:
-    _write(port, tools, REPOSITORIES, repository, _merging(tools, findings, fields))
-
-
-Change = Callable[[JsonObject], JsonObject]
-
-
-def _merging(tools: Tools, findings: Sequence[Finding], fields: JsonObject) -> Change:
-    """How an object's status changes: these fields and these conditions, all else as it is."""
-
-    def change(current: JsonObject) -> JsonObject:
-        status = {**status_of(current), **fields}
-        if findings:
-            generation = current["metadata"].get("generation")
-            found = [_entry(item, timestamp(tools.clock.now()), generation) for item in findings]
-            status["conditions"] = _merged(status.get("conditions") or [], found)
-        return status
-
-    return change
-
-
-def _write(port: Port, tools: Tools, resource: Resource, obj: JsonObject, change: Change) -> None:
-    """Write the status of this very object (by uid), however long the API server is away."""
-    meta = obj["metadata"]
-
-    def guarded(current: JsonObject) -> JsonObject | None:
-        return change(current) if current["metadata"]["uid"] == meta["uid"] else None
-
-    patience = Patience(tools.clock, tools.stop)
-    while True:
-        try:
-            port.update_status(resource, meta["namespace"], meta["name"], guarded)
-        except NotFound:
-            return
-        except TandemError as error:
-            _log.warning("the status of %s %s waits: %s", resource.kind, meta["name"], error)
-        else:
-            return
-        if not patience.again():
-            raise ApiUnavailable("stopped before the API server took the result")
-
-
-def _entry(finding: Finding, now: str, generation: int | None) -> JsonObject:
-    observed = {} if generation is None else {"observedGeneration": generation}
-    return {
-        "type": finding.type,
-        "status": "True" if finding.holds else "False",
-        "reason": finding.reason,
-        "message": finding.message,
-        "lastTransitionTime": now,
-        **observed,
-    }
-
-
-def _merged(old: list[JsonObject], found: list[JsonObject]) -> list[JsonObject]:
-    """The conditions, with those found in place of their predecessors.
-
-    ``lastTransitionTime`` moves only when the status does (Kubernetes convention).
-    """
-    before = {item["type"]: item for item in old}
-    for item in found:
-        previous = dict_of(before.get(item["type"]))
-        if previous.get("status") == item["status"] and "lastTransitionTime" in previous:
-            item["lastTransitionTime"] = previous["lastTransitionTime"]
-        before[item["type"]] = item
-    return list(before.values())

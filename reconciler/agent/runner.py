@@ -196,8 +196,7 @@ class Runner:
             return False
         for number, grace in _GRACE:
             _signal(child, number)
-            child.join(grace)
-            if child.exited:
+            if child.join(grace):
                 break
         _signal(child, signal.SIGKILL)  # children that it left behind
         return True
@@ -233,8 +232,10 @@ class _Child:
     def pid(self) -> int:
         return self._process.pid
 
-    def join(self, timeout: float | None) -> None:
+    def join(self, timeout: float | None) -> bool:
+        """Wait for so many seconds; whether it has ended."""
         self._waiter.join(timeout)
+        return self.exited
 
     def outcome(self, ended_by: Ended) -> Outcome:
         self._waiter.join()

@@ -70,7 +70,7 @@ def adoptions(
     namespace = owner["metadata"].get("namespace", "")
     orphans = [
         obj
-        for obj in view.list(child, namespace)
+        for obj in view.list(child, namespace, labels=selector.get("matchLabels"))
         if ownership.controller_of(obj) is None
         and not ownership.deleting(obj)
         and not (child is PODS and pods.is_finished(obj))

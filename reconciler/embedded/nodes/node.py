@@ -169,6 +169,8 @@ class Node:
             return
         if uid not in self._lives:
             self._lives[uid] = PodLife.of(pod, self.clock.now())
+        if _version(pod) < _version(self._lives[uid].pod):
+            return  # the echo of a write before our last one
         self._lives[uid].pod = pod
         self._dirty.add(uid)
 
@@ -292,6 +294,11 @@ class Node:
                 "kubeProxyVersion": "",
             },
         }
+
+
+def _version(pod: JsonObject) -> int:
+    """Versions of one object can be compared, here and since Kubernetes 1.35 everywhere."""
+    return int(pod["metadata"]["resourceVersion"])
 
 
 def _place(pod: JsonObject) -> tuple[str, str]:

@@ -7,6 +7,7 @@ creates the session of a slot.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Callable, Iterator
 
@@ -498,8 +499,8 @@ def manifests() -> type:
     return Manifests
 
 
-@pytest.fixture
-def shop() -> Iterator[OperatorWorld]:
+@contextlib.contextmanager
+def _made_shop() -> Iterator[OperatorWorld]:
     """A settled world with a namespace, a backend Secret and a Repository."""
     clock = VirtualClock(START)
     settings = Settings(image="tandem/tandem:test")
@@ -521,6 +522,19 @@ def shop() -> Iterator[OperatorWorld]:
     cluster.settle()
     yield made
     cluster.stop()
+
+
+@pytest.fixture
+def shop() -> Iterator[OperatorWorld]:
+    """One such world."""
+    with _made_shop() as made:
+        yield made
+
+
+@pytest.fixture
+def make_shop() -> Callable[[], contextlib.AbstractContextManager[OperatorWorld]]:
+    """As many such worlds as a test wants, each in a with block."""
+    return _made_shop
 
 
 @attrs.frozen

@@ -1,0 +1,138 @@
+"""The operator may die, or lose an answer, at every one of its writes: the backup ends the same.
+
+Every crash point is tried, none is sampled: an undisturbed run counts the operator's writes, and
+then each write in turn is the one at which it happens.
+"""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+
+from reconciler.cluster.client import Client
+from reconciler.cluster.transport import Request, Response, WatchStream
+from reconciler.engine import operator
+from reconciler.errors import ApiUnavailable
+
+MOST_WRITES = 400
+
+
+class OperatorKilled(BaseException):
+    """Not an Exception, so that nothing in the engine can survive it."""
+
+
+@attrs.define
+class Interrupted:
+    """A transport on which the write number ``at`` goes wrong in the way of ``how``."""
+
+    inner: object
+    how: str = "never"
+    at: int = 0
+    writes: int = 0
+    failed: list[str] = attrs.field(factory=list)
+
+    def send(self, request: Request) -> Response:
+        if request.method == "GET":
+            return self.inner.send(request)
+        self.writes += 1
+        if self.how == "never" or self.writes != self.at:
+            return self.inner.send(request)
+        self.failed.append(f"{request.method} {request.path}")
+        if "before" not in self.how:
+            self.inner.send(request)
+        raise OperatorKilled if "killed" in self.how else ApiUnavailable("no answer")
+
+    def watch(self, request: Request) -> WatchStream:
+        return self.inner.watch(request)
+
+
+def start_operator(shop, transport) -> None:
+    if shop.loop in shop.cluster._parts:
+        shop.cluster._parts.remove(shop.loop)
+    shop.loop = operator.build(Client(transport), shop.clock, shop.settings)
+    shop.cluster.add_loop(shop.loop)
+
+
+def run(shop, transport, **duration) -> None:
+    """Let time pass; an operator that is killed is followed by another."""
+    end = shop.clock.now().timestamp() + sum(
+        amount * {"minutes": 60, "seconds": 1}[unit] for unit, amount in duration.items()
+    )
+    while True:
+        try:
+            shop.run(seconds=max(0.0, end - shop.clock.now().timestamp()))
+        except OperatorKilled:
+            start_operator(shop, transport)
+        else:
+            return
+
+
+def live_through_a_backup(shop, manifests, transport) -> None:
+    """From nothing to one scheduled session, its maintenance, and the batch's removal."""
+    start_operator(shop, transport)
+    before = manifests.workload("Deployment", "front")
+    shop.apply(
+        before,
+        manifests.claim("uploads"),
+        manifests.batch(
+            manifests.member("Deployment", "front"),
+            manifests.member("PersistentVolumeClaim", "uploads"),
+            executionOrder="Sequential",
+            backupHistoryLimit=1,
+        ),
+    )
+    run(shop, transport, minutes=40)
+
+
+def outcome(shop) -> dict[str, object]:
+    """The state of the world that must not depend on what happened on the way."""
+    (session,) = [s for s in shop.all("BackupSession")]
+    status = session["status"]
+    repository = shop.get("Repository", "repo")["status"]
+    return {
+        "phase": status["phase"],
+        "targets": [
+            (t["ref"]["name"], t["phase"], [(s["hostname"], s["phase"]) for s in t["stats"]])
+            for t in status["targets"]
+        ],
+        "maintained": repository["lastMaintainedSession"] == session["metadata"]["name"],
+        "lock table": (repository.get("activeSessions") or [], repository.get("maintaining")),
+        "repository": repository["phase"],
+        "batch": shop.get("BackupBatch", "web")["status"]["phase"],
+        "containers": [
+            c["name"]
+            for c in shop.get("Deployment", "front")["spec"]["template"]["spec"]["containers"]
+        ],
+        "rollouts": shop.get("Deployment", "front")["metadata"]["generation"],
+        "pods that failed": [p for p in shop.all("Pod") if p["status"]["phase"] == "Failed"],
+        "objects": sorted(
+            (kind, obj["metadata"]["name"])
+            for kind in ("CronJob", "Job", "ServiceAccount", "RoleBinding")
+            for obj in shop.all(kind)
+        ),
+        "work": [(what, name) for what, name, _ in shop.data.history],
+    }
+
+
+@pytest.mark.parametrize("how", ["killed before", "killed after", "refused before", "reply lost"])
+def test_whatever_happens_at_any_write_the_backup_ends_the_same(how, make_shop, manifests):
+    with make_shop() as shop:
+        calm = Interrupted(shop.cluster.server)
+        live_through_a_backup(shop, manifests, calm)
+        wanted = outcome(shop)
+    assert wanted["phase"] == "Succeeded"
+    assert wanted["maintained"]
+    assert 10 < calm.writes < MOST_WRITES
+    differences = {}
+    for at in range(1, calm.writes + 1):
+        with make_shop() as shop:
+            transport = Interrupted(shop.cluster.server, how, at)
+            live_through_a_backup(shop, manifests, transport)
+            found = outcome(shop)
+            assert transport.failed, f"write {at} was never made"
+            writes_at_rest = shop.cluster.settle()
+            if found != wanted or writes_at_rest:
+                differences[at, *transport.failed] = {
+                    key: (found[key], wanted[key]) for key in wanted if found[key] != wanted[key]
+                }
+    assert differences == {}

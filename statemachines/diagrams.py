@@ -1,8 +1,8 @@
 """The machines as diagrams and as a page, from the tables and from nothing else.
 
-``tandem diagram`` prints :func:`mermaid` or :func:`dot`; ``python -m statemachines.diagrams FILE`` writes
-the whole page (without FILE it is printed), and a test fails when the page in ``docs/`` is stale. The
-text is stable: the same tables give the same bytes.
+``tandem diagram`` prints :func:`mermaid` or :func:`dot`; ``python -m statemachines.diagrams
+FILE`` writes the whole page (without FILE it is printed), and a test fails when the page in
+``docs/`` is stale. The text is stable: the same tables give the same bytes.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ MACHINES: tuple[Table[Any], ...] = (
 _HEAD = """\
 # State machines
 
-<!-- Written by `python -m statemachines.diagrams docs/machines.md`: change the tables instead. -->
+<!-- Written by `python -m statemachines.diagrams docs/machines.md`: change the tables. -->
 
-A machine advances by *level*: on each look at the world, the first arc of its table whose guard holds
-is taken, again and again until none holds. Nothing depends on having seen an event. Effects belong to
-states: its *intents* hold while a state lasts, and applying them twice is harmless.
+A machine advances by *level*: on each look at the world, the first arc of its table whose guard
+holds is taken, again and again until none holds. Nothing depends on having seen an event. Effects
+belong to states: the *intents* of a state hold while it lasts, and applying them twice is harmless.
 """
 
 
@@ -94,7 +94,7 @@ def section(table: Table[Any]) -> str:
 
 def _states(table: Table[Any]) -> str:
     rows = [
-        (f"`{s.name}`{' (final)' if s.final else ''}", s.meaning, "; ".join(s.intents) or "–")
+        (f"`{s.name}`{' (final)' if s.final else ''}", s.meaning, "; ".join(s.intents) or "none")
         for s in table.states
     ]
     return _table(("state", "meaning", "intents"), rows)

@@ -1,17 +1,18 @@
 """How the world moves without the operator: runners, Kubernetes, users, time, and what goes wrong.
 
-Used by ``exploration.py``. Each function returns the moves that are possible now. A move is *fair* (it
-will happen if nothing else does), *free* (it may happen, and need not), or a *fault* (it happens at
-most as often as the exploration allows).
+Used by ``exploration.py``. Each function returns the moves that are possible now. A move is
+*fair* (it will happen if nothing else does), *free* (it may happen, and need not), or a *fault*
+(it happens at most as often as the exploration allows).
 
 Rules of this file:
 
 - The operator restarts and is down: no move is needed. It holds no state but a write that it has
-  decided on (``operation.py``), and every order of other moves without one of its own is explored.
-- A report is late: no move is needed. A runner that has ended its work may report at any time, also
-  after the deadline has passed and the operator has failed its host.
-- A runner claims nothing after the session's deadline and stops its work by itself when it comes; the
-  operator acts on the deadline a little later. So no runner works for a session that is over.
+  decided on (``operation.py``), and every order of other moves without one of its own is
+  explored.
+- A report is late: no move is needed. A runner that has ended its work may report at any time,
+  also after the deadline has passed and the operator has failed its host.
+- A runner claims nothing after the session's deadline and stops its work by itself when it comes;
+  the operator acts on the deadline a little later. So no runner works for a session that is over.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from statemachines.world import (
     JOB,
     SIDECAR,
     Frame,
+    Report,
     Session,
     Target,
     is_unfinished,
@@ -66,7 +68,7 @@ class AgentRules:
         )
     )
     """A host is claimed once, not when it is over, and not after the deadline."""
-    reports: Callable[[Target], str] = attrs.field(
+    reports: Callable[[Target], Report] = attrs.field(
         default=lambda target: "Succeeded" if target.work == "good" else "Failed"
     )
     """A report says what the work was."""

@@ -1,15 +1,17 @@
-"""Every order of everything that can happen in the small world, and the shortest story of a violation.
+"""Every order of what can happen in the small world, and the shortest story of a violation.
 
 ``python -m statemachines.exploration`` explores all configurations and prints a table; tests call
-:func:`explore`, also with mutated tables and rules. Must not decide anything: ``operation.py`` does.
+:func:`explore`, also with mutated tables and rules. Must not decide anything: ``operation.py``
+does.
 
 Rules of this file:
 
-- Breadth first, worlds with fewer faults before worlds with more. So each world is looked at once,
-  with as much left to go wrong as there can be; a story has the fewest faults, then the fewest steps.
+- Breadth first, worlds with fewer faults before worlds with more. So each world is looked at
+  once, with as much left to go wrong as there can be; a story has the fewest faults, then the
+  fewest steps.
 - It ends when there is no world left to look at, or at the first violation.
-- Liveness: from every world, doing the first fair thing again and again comes to rest, and at rest
-  every session is final.
+- Liveness: from every world, doing the first fair thing again and again comes to rest, and at
+  rest every session is final.
 """
 
 from __future__ import annotations
@@ -21,10 +23,11 @@ from collections import deque
 import attrs
 
 from statemachines import invariants
+from statemachines.encoding import State, Step
 from statemachines.environment import FAIR, AgentRules
 from statemachines.invariants import Invariant
 from statemachines.operation import OperatorRules
-from statemachines.space import Space, State, Step
+from statemachines.space import Space
 from statemachines.world import JOB, PARALLEL, SEQUENTIAL, SIDECAR, Config
 
 MOST_TARGETS = 3
@@ -61,9 +64,14 @@ def explore(
     *,
     operator: OperatorRules | None = None,
     agent: AgentRules | None = None,
+    tidy: bool = True,
 ) -> Result:
-    """Explore ``config`` to the end, under the real tables and rules unless others are given."""
-    search = _Search(Space(config, operator or OperatorRules(), agent or AgentRules()))
+    """Explore ``config`` to the end, under the real tables and rules unless others are given.
+
+    ``tidy`` False also tells worlds apart that differ in what nothing reads any more.
+    """
+    rules = operator or OperatorRules(), agent or AgentRules()
+    search = _Search(Space(config, *rules, tidy=tidy))
     trace = search.run()
     found = () if trace is None else (trace,)
     return Result(config, len(search.states), search.transitions, found)
@@ -128,12 +136,12 @@ class _Search:
             if step.broken is not None:
                 return self._trace(number, step.broken, self.space.tell(state, step))
             after = self.space.canonical(step.state)
-            if step.cost:
+            if step.move.cost:
                 if after not in self._numbers:
-                    self._seeds[faults + step.cost].setdefault(after, number)
+                    self._seeds[faults + step.move.cost].setdefault(after, number)
                 continue
             met = self._meet(after, number)
-            if step.kind == FAIR and following < 0 and met != number:
+            if step.move.kind == FAIR and following < 0 and met != number:
                 following = met
         self._fair[number] = following
         wrong = self.space.at_rest(state) if following < 0 else None
@@ -143,7 +151,8 @@ class _Search:
         """A world from which doing the first fair thing for ever never comes to rest."""
         calm = [following < 0 for following in self._fair]
         for start in range(len(calm)):
-            walk, number = {}, start
+            walk: dict[int, None] = {}
+            number = start
             while not calm[number]:
                 if number in walk:
                     return self._trace(number, _LIVENESS, "the same things happen again for ever")
@@ -173,11 +182,12 @@ class _Search:
 
 
 def configurations(most_targets: int = MOST_TARGETS, faults: int = 2) -> tuple[Config, ...]:
-    """Every mix of sidecar and job; in Parallel order the order of the targets makes no difference."""
-    kinds, found = (SIDECAR, JOB), []
+    """Every mix of sidecar and job, in every order where the order makes a difference."""
+    kinds: tuple[str, ...] = (SIDECAR, JOB)
+    found: list[Config] = []
     for count in range(1, most_targets + 1):
-        for mix in itertools.combinations_with_replacement(kinds, count):
-            found.append(Config(PARALLEL, mix, faults))
+        mixes = itertools.combinations_with_replacement(kinds, count)
+        found += [Config(PARALLEL, mix, faults) for mix in mixes]
         found += [Config(SEQUENTIAL, row, faults) for row in itertools.product(kinds, repeat=count)]
     return tuple(found)
 

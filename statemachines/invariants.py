@@ -1,14 +1,15 @@
 """What must hold, whatever happens: the ten invariants, as named predicates over the small world.
 
-Used by ``exploration.py`` on every world and step that can be reached; a simulation may check the same
-predicates on a :class:`~statemachines.world.World` built from what it observes. Must not know how the
-world moves.
+Used by ``exploration.py`` on every world and step that can be reached; a simulation may check the
+same predicates on a :class:`~statemachines.world.World` built from what it observes. Must not
+know how the world moves.
 
 Rules of this file:
 
 - An invariant has a number and a name, and one or more predicates. A predicate is a sentence (its
   docstring) that is true or false of one value: a target, a world, a world at rest, or a step.
-- A step is a pair: of one target, or of everything but the targets, before and after any one move.
+- A step is a pair: of one target, or of everything but the targets, before and after any one
+  move.
 - *At rest* means that nothing happens any more unless somebody from outside makes it happen.
 """
 
@@ -87,7 +88,7 @@ def a_slot_makes_one_session(world: World) -> bool:
 
 def a_final_target_stays(before: Target, after: Target) -> bool:
     """The final phase of a target never changes, and a report is never replaced."""
-    if before.report != "none" and after.report != before.report:
+    if before.report not in ("none", after.report):
         return False
     return before.phase not in FINAL_TARGET or after.phase == before.phase
 
@@ -99,7 +100,7 @@ def a_final_session_stays(before: Frame, after: Frame) -> bool:
 
 
 def a_session_is_the_fold_of_its_targets(world: World) -> bool:
-    """A session is final exactly when all its targets are; Succeeded exactly when all of them are."""
+    """A session is final when, and only when, all its targets are; Succeeded when all are."""
     if world.frame.owner == NOBODY:
         return True
     phase = world.frame.sessions[world.frame.owner].phase
@@ -119,7 +120,7 @@ def a_target_ends_by_its_own_hosts(target: Target) -> bool:
 
 
 def only_its_turn_holds_a_target_back(world: World) -> bool:
-    """In Sequential order a target starts after all before it are final; nothing else binds them."""
+    """In Sequential order a target starts when all before it are final; nothing else binds them."""
     if world.frame.order != SEQUENTIAL:
         return True
     phases = [each.phase for each in world.targets]
@@ -209,7 +210,7 @@ def nothing_is_written_twice(before: World, after: World) -> bool:
 
 
 def a_lost_status_comes_back(before: World, after: World) -> bool:
-    """The phases of an unfinished session and its targets can be rebuilt from claims and reports."""
+    """The phases of an unfinished session and its targets can be rebuilt from the reports."""
     return before == after
 
 

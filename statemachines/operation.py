@@ -1,17 +1,19 @@
 """What the operator does in the small world: the same tables decide, and their intents are applied.
 
-Used by ``space.py``. Each controller (batch, session, repository) *sees* a part of the world, advances the
-machines on it and decides on the first :class:`Write` by which the world differs from what it should
-be. As the next write is decided on anew, the operator may die between any two of them.
+Used by ``space.py``. Each controller (batch, session, repository) *sees* a part of the world,
+advances the machines on it and decides on the first :class:`Write` by which the world differs
+from what it should be. As the next write is decided on anew, the operator may die between any two
+of them.
 
 Rules of this file:
 
-- A decision reads what its controller sees and nothing else, so that it can be kept and used again
-  wherever the same is seen.
-- The phases of batch and repository are derived from ``Pending`` on each look: nothing reads them, and
-  machines without final states converge, so that a stored one would only multiply the worlds.
-- What no machine says is a rule of :class:`OperatorRules`, so that a test can replace it and see what
-  it is good for.
+- A decision reads what its controller sees and nothing else, so that it can be kept and used
+  again wherever the same is seen.
+- The phases of batch and repository are derived from ``Pending`` on each look: nothing reads
+  them, and machines without final states converge, so that a stored one would only multiply the
+  worlds.
+- What no machine says is a rule of :class:`OperatorRules`, so that a test can replace it and see
+  what it is good for.
 """
 
 from __future__ import annotations

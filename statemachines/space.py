@@ -1,19 +1,22 @@
 """The worlds of one configuration as small tuples of numbers, and the steps between them.
 
-Used by ``exploration.py`` alone. Must not decide anything: ``operation.py`` and ``environment.py`` do.
+Used by ``exploration.py`` alone. Must not decide anything: ``operation.py`` and
+``environment.py`` do.
 
 Rules of this file:
 
-- What a number stands for is kept once, and what can be computed for a part of the world (the moves of
-  one target, a decision on what its controller sees, an invariant of one step) is computed once.
-- In Parallel order targets of a kind are alike, so their numbers are sorted: one state stands for all
-  permutations.
-- The operator *decides and writes* in one step, unless it is slow, which is a fault: then something
-  happens between the two. The write comes later, or never, if the operator restarts; a status
-  write finds that the object has changed, if it has. A write is held only while it would do another
-  thing than a decision made now: otherwise nobody could tell.
-- A final target keeps nothing of what led to it. Once a session is over, its runners are quiet and the
-  repository is maintained, its whole row of targets is cleared: nothing reads it any more.
+- What a number stands for is kept once, and what can be computed for a part of the world (the
+  moves of one target, a decision on what its controller sees, an invariant of one step) is
+  computed once.
+- In Parallel order targets of a kind are alike, so their numbers are sorted: one state stands for
+  all permutations.
+- The operator *decides and writes* in one step, unless it is slow, which is a fault: then
+  something happens between the two. The write comes later, or never, if the operator restarts; a
+  status write finds that the object has changed, if it has. A write is held only while it would
+  do another thing than a decision made now: otherwise nobody could tell.
+- A final target keeps nothing of what led to it. Once a session is over, its runners are quiet
+  and the repository is maintained, its whole row of targets is cleared: nothing reads it any
+  more.
 - When nothing can happen while a session is unfinished, time passes: first the grace for missing
   runners, then the deadline.
 """
@@ -21,9 +24,23 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from statemachines import environment, invariants, operation, tidying
+from statemachines.encoding import (
+    Cell,
+    Kept,
+    Late,
+    Move,
+    Numbers,
+    Rest,
+    State,
+    Step,
+    base_of,
+    content_of,
+    may_come,
+    place_of,
+)
 from statemachines.environment import FAIR, FAULT, AgentRules
 from statemachines.invariants import Invariant
 from statemachines.operation import OperatorRules, Patch, Write
@@ -38,77 +55,19 @@ from statemachines.world import (
     is_unfinished,
 )
 
-State = tuple[int, ...]
-"""A world as numbers: first everything but the targets, then each target."""
-
-
-class Late(NamedTuple):
-    """A write that a controller has decided on and not yet made; ``base``: what it was made from."""
-
-    controller: str
-    write: Write
-    base: Any
-
-
-class Rest(NamedTuple):
-    """Everything but the targets."""
-
-    frame: Frame
-    late: Late | None = None
-
-
-class Cell(NamedTuple):
-    """One target, and what a late write wants of it: the content that it knew, and the change."""
-
-    target: Target
-    late: tuple[Any, Patch | None] | None = None
-
-
-class Step(NamedTuple):
-    """A move. ``story`` has a place for the name of the target at ``place``."""
-
-    story: str
-    place: int
-    kind: str
-    cost: int
-    """How many faults it needs."""
-    state: State
-    raw: State
-    """The state before what nothing reads any more was taken out of it."""
-    broken: Invariant | None
-    """The invariant that it breaks."""
-
-
-class Numbers(dict[Any, int]):
-    """Numbers for values: a value gives its number, ``meant`` is the way back."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.meant: list[Any] = []
-
-    def __missing__(self, value: Any) -> int:
-        number = self[value] = len(self.meant)
-        self.meant.append(value)
-        return number
-
-
-class Kept(dict[Any, Any]):
-    """Answers that are computed once: ``answer(*key)`` makes those that are missing."""
-
-    def __init__(self, answer: Callable[..., Any]) -> None:
-        super().__init__()
-        self._answer = answer
-
-    def __missing__(self, key: Any) -> Any:
-        value = self[key] = self._answer(*key)
-        return value
+_RESTART = Move("the operator restarts", FAULT, 1)
 
 
 class Space:
-    """The states of ``config`` under given rules."""
+    """The states of ``config`` under given rules.
 
-    def __init__(self, config: Config, operator: OperatorRules, agent: AgentRules) -> None:
-        self.config, self._rules, self._agent = config, operator, agent
+    ``tidy`` False keeps what nothing reads any more: many more states, with the same violations.
+    """
+
+    def __init__(
+        self, config: Config, operator: OperatorRules, agent: AgentRules, *, tidy: bool = True
+    ) -> None:
+        self.config, self._rules, self._agent, self._tidies = config, operator, agent, tidy
         self._rests, self._cells, self._seen = Numbers(), Numbers(), Numbers()
         self._cell_moves = Kept(self._moves_of_cell)
         self._rest_moves = Kept(self._moves_of_rest)
@@ -142,13 +101,12 @@ class Space:
 
     def tell(self, state: State, step: Step) -> str:
         """The sentence of a step from ``state``."""
-        if "{}" not in step.story:
-            return step.story
-        target = self._cells.meant[state[1 + step.place]].target
-        return step.story.replace("{}", operation.name_of(step.place, target))
+        story, place = step.move.story, step.move.place
+        target = self._cells.meant[state[1 + place]].target
+        return story.replace("{}", operation.name_of(place, target))
 
     def steps(self, state: State, faults: int = 0) -> list[Step]:
-        """All steps from ``state`` that need at most ``faults``; their states are not yet sorted."""
+        """All steps from ``state`` of at most ``faults``; their states are not yet sorted."""
         found = list(self._environment(state, faults))
         late: Late | None = self._rests.meant[state[0]].late
         writes = list(self._writes(state, late))
@@ -162,7 +120,7 @@ class Space:
             for controller, write in writes:
                 others = (step for mover, step in moves if mover != controller)
                 found += self._slow(state, others, controller, write, faults)
-        if not any(step.kind == FAIR and self.canonical(step.state) != state for step in found):
+        if not any(step.move.kind == FAIR and step.state != state for step in found):
             found += self._time(state)
         return found
 
@@ -178,39 +136,31 @@ class Space:
 
     def _environment(self, state: State, faults: int) -> Iterator[Step]:
         for place, cell in enumerate(state[1:]):
-            for story, kind, cost, after in self._cell_moves[(cell,)]:
-                if cost <= faults:
+            for move, after in self._cell_moves[cell, place]:
+                if move.cost <= faults:
                     moved = (*state[: place + 1], after, *state[place + 2 :])
-                    yield self._step(story, place, kind, cost, state, moved)
-        for story, kind, cost, after, each in self._rest_moves[(state[0],)]:
-            if cost <= faults:
-                moved = self._moved(state, after, each)
-                if story in (environment.EDITED, environment.DELETED):
-                    moved = self._outdated(moved, edited=story == environment.EDITED)
-                yield self._step(story, 0, kind, cost, state, moved)
+                    yield self._step(move, state, moved)
+        for move, rest, each in self._rest_moves[state[0],]:
+            if move.cost <= faults:
+                moved = self._outdated(self._moved(state, rest, each), move)
+                yield self._step(move, state, moved)
 
     def _moved(self, state: State, rest: int, each: Callable[[Target], Target]) -> State:
         if each is environment.same:
             return (rest, *state[1:])
         return (rest, *(self._mapped[each, cell] for cell in state[1:]))
 
-    def _moves_of_cell(self, cell: int) -> list[tuple[str, str, int, int]]:
+    def _moves_of_cell(self, cell: int, place: int) -> list[tuple[Move, int]]:
         target, late = self._cells.meant[cell]
         return [
-            (move.story, move.kind, int(move.kind == FAULT), self._cells[Cell(move.after, late)])
+            (_move(move, place), self._cells[Cell(move.after, late)])
             for move in environment.target_moves(self._agent, target)
         ]
 
-    def _moves_of_rest(self, rest: int) -> list[tuple[Any, ...]]:
+    def _moves_of_rest(self, rest: int) -> list[tuple[Move, int, Callable[[Target], Target]]]:
         frame, late = self._rests.meant[rest]
         return [
-            (
-                move.story,
-                move.kind,
-                int(move.kind == FAULT),
-                self._rests[Rest(move.after, late)],
-                move.each,
-            )
+            (_move(move), self._rests[Rest(move.after, late)], move.each)
             for move in environment.frame_moves(self._agent, frame)
         ]
 
@@ -230,7 +180,7 @@ class Space:
             else:
                 continue
             after = self._moved(state, self._rests[Rest(move.after, late)], move.each)
-            yield self._step(move.story, 0, FAIR, 0, state, after)
+            yield self._step(_move(move), state, after)
 
     # The operator
 
@@ -289,7 +239,8 @@ class Space:
         wrong = self._checks[invariants.DECISION, state[0], after[0]] or self._twice(
             controller, write, after
         )
-        return self._step(write.story, _place(write), FAIR, 0, state, after, wrong)
+        move = Move(write.story, FAIR, place=place_of(write))
+        return self._step(move, state, after, wrong)
 
     def _twice(self, controller: str, write: Write, after: State) -> Invariant | None:
         """Invariants 9 and 10: what the same controller would write right behind its write."""
@@ -320,7 +271,7 @@ class Space:
         return (rest, *cells)
 
     def _overdue(self, rest: int) -> bool:
-        frame = self._rests.meant[rest].frame
+        frame: Frame = self._rests.meant[rest].frame
         return frame.owner != NOBODY and frame.sessions[frame.owner].late
 
     def _patch_rest(self, rest: int, patch: Patch) -> int:
@@ -337,39 +288,39 @@ class Space:
         self, state: State, steps: Iterable[Step], controller: str, write: Write, faults: int
     ) -> Iterator[Step]:
         """The steps of others, between the decision of a slow controller and its write."""
-        place = _place(write)
+        place = place_of(write)
         meant = write.story.removeprefix("the operator ")
         meant = meant.replace("{}", operation.name_of(place, self.world(state).targets[place]))
         for step in steps:
-            if step.cost < faults and step.broken is None:
+            story, _, cost, moved = step.move
+            held = None
+            if cost < faults and step.broken is None:
                 held = self._held(state, step, controller, write)
-                if held is not None:
-                    story = (
-                        f"{step.story}; the operator is slow, and still is to do this: it {meant}"
-                    )
-                    cost = step.cost + 1
-                    yield Step(story, step.place, FAULT, cost, held, held, None)
+            if held is not None:
+                story += f"; the operator is slow, and still is to do this: it {meant}"
+                yield Step(Move(story, FAULT, cost + 1, moved), held, held, None)
 
     def _held(self, before: State, step: Step, controller: str, write: Write) -> State | None:
         """The state after ``step`` with the write held, or None if nobody could tell."""
         after = step.raw
         frame = self._rests.meant[before[0]].frame
-        late = Late(controller, write, _base(frame, write))
+        late = Late(controller, write, base_of(frame, write))
         patches = write.targets or (None,) * (len(before) - 1)
         whole = write.object.startswith("session")
         cells = []
         for old, new, patch in zip(before[1:], after[1:], patches, strict=True):
-            known = _content(self._cells.meant[old].target)
+            known = content_of(self._cells.meant[old].target)
             wanted = (known, patch) if whole or patch is not None else None
             cells.append(self._cells[Cell(self._cells.meant[new].target, wanted)])
         held = (self._rests[Rest(self._rests.meant[after[0]].frame, late)], *cells)
-        if step.story in (environment.EDITED, environment.DELETED):
-            held = self._outdated(held, edited=step.story == environment.EDITED)
+        held = self._outdated(held, step.move)
         return held if self._matters(held) else None
 
-    def _outdated(self, state: State, *, edited: bool) -> State:
+    def _outdated(self, state: State, move: Move) -> State:
         """A held Pod template was decided on before the batch was changed: one more may follow."""
-        cells = []
+        if move.story not in (environment.EDITED, environment.DELETED):
+            return state
+        edited, cells = move.story == environment.EDITED, []
         for number in state[1:]:
             target, late = self._cells.meant[number]
             if late is not None and late[1] is not None and late[1].what == "roll":
@@ -395,17 +346,17 @@ class Space:
     def _arrivals(self, state: State, faults: int) -> Iterator[Step]:
         late: Late = self._rests.meant[state[0]].late
         if faults:
-            yield self._step("the operator restarts", 0, FAULT, 1, state, self._forgotten(state))
-        story = f"late, {late.write.story}"
-        yield self._step(story, _place(late.write), FAIR, 0, state, self._arrived(state))
+            yield self._step(_RESTART, state, self._forgotten(state))
+        move = Move(f"late, {late.write.story}", FAIR, place=place_of(late.write))
+        yield self._step(move, state, self._arrived(state))
 
     def _arrived(self, held: State) -> State:
         """The state after the held write has come; the same without it if it finds a conflict."""
         frame, late = self._rests.meant[held[0]]
         cells: list[Cell] = [self._cells.meant[cell] for cell in held[1:]]
-        known = all(_may_come(frame, late, cell) for cell in cells if cell.late is not None)
+        known = all(may_come(late, cell) for cell in cells if cell.late is not None)
         free = self._forgotten(held)
-        if not known or _base(frame, late.write) != late.base:
+        if not known or base_of(frame, late.write) != late.base:
             return free
         write = late.write._replace(targets=tuple(cell.late and cell.late[1] for cell in cells))
         return self._patched(free, write)
@@ -413,17 +364,10 @@ class Space:
     # Checks
 
     def _step(
-        self,
-        story: str,
-        place: int,
-        kind: str,
-        cost: int,
-        before: State,
-        after: State,
-        wrong: Invariant | None = None,
+        self, move: Move, before: State, after: State, wrong: Invariant | None = None
     ) -> Step:
         wrong = wrong or self._wrong(before, after)
-        return Step(story, place, kind, cost, self._cleared(after), after, wrong)
+        return Step(move, self._cleared(after), after, wrong)
 
     def _wrong(self, before: State, after: State) -> Invariant | None:
         checks = self._checks
@@ -459,6 +403,8 @@ class Space:
         frame, late = self._rests.meant[state[0]]
         if late is not None:
             return state if self._matters(state) else self._cleared(self._forgotten(state))
+        if not self._tidies:
+            return state
         cleaned = self._cleaned
         state = (self._tidied[state[0],], *state[1:])
         cells = [cleaned[cell,] for cell in state[1:]]
@@ -478,31 +424,5 @@ class Space:
         return self._cells[Cell(tidying.tidy_target(self._cells.meant[cell].target))]
 
 
-def _place(write: Write) -> int:
-    return int(write.object[-1]) if write.object.startswith("target") else 0
-
-
-def _content(target: Target) -> tuple[Any, ...]:
-    """What a session's status says of a target: who changes it makes a late write conflict."""
-    return (target.phase, target.claim != "none", target.report)
-
-
-def _base(frame: Frame, write: Write) -> Any:
-    """What must be so for a late write to be made: its object's content, or its owner."""
-    if write.object.startswith("session"):
-        return frame.sessions[int(write.object[-1])].phase
-    if write.object == "repository":
-        return (*(each.listed for each in frame.sessions), frame.maintaining)
-    if Patch("job") in write.targets:
-        return (frame.owner, frame.owner != NOBODY and is_unfinished(frame.sessions[frame.owner]))
-    return frame.batch == "gone"
-
-
-def _may_come(frame: Frame, late: Late, cell: Cell) -> bool:
-    """Whether a late write finds a target as it must be for what it does there."""
-    known, patch = cell.late or (None, None)
-    if late.write.object.startswith("session"):
-        return _content(cell.target) == known
-    if patch == Patch("job"):
-        return cell.target.exists and cell.target.runner == "none"
-    return cell.target.exists and patch is not None and cell.target.sidecar != patch.values[0]
+def _move(move: environment.TargetMove | environment.FrameMove, place: int = 0) -> Move:
+    return Move(move.story, move.kind, int(move.kind == FAULT), place)

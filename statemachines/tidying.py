@@ -4,13 +4,14 @@ Used by ``space.py`` after each step, once the step has been checked.
 
 Rules of this file:
 
-- A target that has its report, or is past saving, keeps nothing of what led to it. Whether the operator
-  has yet written that a claimed target is Running is not kept: the agent acts alike on both.
+- A target that has its report, or is past saving, keeps nothing of what led to it. Whether the
+  operator has yet written that a claimed target is Running is not kept: the agent acts alike on
+  both.
 - A sidecar of which nothing is wanted may restart at any time, so that being ready is not kept.
-- A session that is over makes room for another one, so that there may be any number of sessions, two
-  at a time. The one that exists, or the older of two, is session 1.
-- Once a session is final, its runners are quiet and the repository is maintained, its row of targets
-  is cleared, and the next session may have it.
+- A session that is over makes room for another one, so that there may be any number of sessions,
+  two at a time. The one that exists, or the older of two, is session 1.
+- Once a session is final, its runners are quiet and the repository is maintained, its row of
+  targets is cleared, and the next session may have it.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from statemachines.world import (
     NOBODY,
     OVER,
     SIDECAR,
+    Claim,
     Frame,
     Session,
     Target,
     World,
-    is_unfinished,
     with_session,
 )
 
@@ -43,7 +44,7 @@ def tidy_target(target: Target) -> Target:
     if target.phase in FINAL_TARGET:
         return _without_runner(target)._replace(claim="none")
     if target.phase != "Pending" and _is_decided(target):
-        claim = "none" if target.report != "none" else "dead"
+        claim: Claim = "none" if target.report != "none" else "dead"
         return _without_runner(target)._replace(claim=claim, phase="Running")
     if target.kind == SIDECAR and target.runner == "ready" and target.phase == "Pending":
         return target._replace(runner="none")
@@ -76,7 +77,7 @@ def tidy_frame(frame: Frame) -> Frame:
     if not undecided:
         frame = frame._replace(second_is_older=False)
     frame = _with_usual_slots(frame)
-    waiting = any(own.phase == ABSENT or own.phase == "Pending" for own in (first, second))
+    waiting = any(own.phase in (ABSENT, "Pending") for own in (first, second))
     if frame.paused and not (frame.batch == "live" and waiting):
         cron_job = "active" if frame.cron_job == "suspended" else frame.cron_job
         frame = frame._replace(paused=False, cron_job=cron_job)

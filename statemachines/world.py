@@ -1,4 +1,4 @@
-"""The small world on which the machines are explored: what there is, and nothing about how it moves.
+"""The small world on which the machines are explored: what there is, not how it moves.
 
 Shared by ``invariants.py`` (what must hold in it), ``environment.py`` (how it moves by itself),
 ``operation.py`` (how the operator moves it) and ``exploration.py``. It is explicit, so that a
@@ -8,8 +8,8 @@ Rules of this file:
 
 - Everything is a named tuple of strings, numbers and booleans: hashable, comparable, readable.
 - One batch, one repository, at most two sessions, at most three targets of one host each.
-- There is one row of targets, and it belongs to the session ``owner``. Two sessions of a batch that
-  run at once violate an invariant at once, so a second row would never be looked at.
+- There is one row of targets, and it belongs to the session ``owner``. Two sessions of a batch
+  that run at once violate an invariant at once, so a second row would never be looked at.
 """
 
 from __future__ import annotations
@@ -32,6 +32,10 @@ ABSENT = "absent"
 """Instead of the phase of a session: it does not exist."""
 
 
+Claim = Literal["none", "living", "dead"]
+Report = Literal["none", "Succeeded", "Failed"]
+
+
 class Target(NamedTuple):
     """One target with its one host: what is stored in the owner's status, and what is true."""
 
@@ -44,11 +48,11 @@ class Target(NamedTuple):
     """Changes of the batch (its creation is one), less the rollouts that were made for them."""
     runner: Literal["none", "starting", "ready", "working", "ended", "gone"] = "none"
     """``ended``: the work is done and not reported. ``gone``: the Job is over, no Pod will come."""
-    claim: Literal["none", "living", "dead"] = "none"
+    claim: Claim = "none"
     """Whether a runner has claimed the host, and whether it lives."""
     work: Literal["none", "good", "bad"] = "none"
     """What the runner has made of it: ``good`` is a whole snapshot."""
-    report: Literal["none", "Succeeded", "Failed"] = "none"
+    report: Report = "none"
     """The host's entry in ``stats``."""
     phase: str = "Pending"
     overdue: bool = False

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from reconciler.api.resources import JsonObject
-from reconciler.embedded import printing
+from reconciler.embedded import pod_columns, printing
 from reconciler.embedded.printing import age, selector
 
 Cells = Callable[[JsonObject, dt.datetime], list[Any]]
@@ -66,64 +66,6 @@ def _containers(template: JsonObject) -> list[Any]:
 
 def _status(obj: JsonObject) -> JsonObject:
     return obj.get("status") or {}
-
-
-def _pod(obj: JsonObject, now: dt.datetime) -> list[Any]:
-    spec, status = obj["spec"], _status(obj)
-    states = status.get("containerStatuses") or []
-    ready = sum(bool(state.get("ready")) for state in states)
-    restarts = sum(state.get("restartCount", 0) for state in states)
-    return [
-        _name(obj),
-        f"{ready}/{len(spec.get('containers') or ())}",
-        pod_status(obj),
-        restarts,
-        _age(obj, now),
-        status.get("podIP") or _NONE,
-        spec.get("nodeName") or _NONE,
-        status.get("nominatedNodeName") or _NONE,
-        _NONE,
-    ]
-
-
-def pod_status(pod: JsonObject) -> str:
-    """The STATUS of a Pod: its phase, or why it is not what it should be."""
-    status = _status(pod)
-    reason = status.get("reason") or status.get("phase") or "Unknown"
-    initial = _initial_reason(pod)
-    if initial:
-        reason = initial
-    else:
-        for state in reversed(status.get("containerStatuses") or []):
-            reason = _container_reason(state.get("state") or {}) or reason
-    if "deletionTimestamp" in pod["metadata"]:
-        return "Unknown" if status.get("reason") == "NodeLost" else "Terminating"
-    return str(reason)
-
-
-def _initial_reason(pod: JsonObject) -> str:
-    states = _status(pod).get("initContainerStatuses") or []
-    for index, status in enumerate(states):
-        state = status.get("state") or {}
-        ended = state.get("terminated")
-        if ended and ended.get("exitCode") == 0:
-            continue
-        reason = _container_reason(state)
-        if reason and reason != "PodInitializing":
-            return f"Init:{reason}"
-        return f"Init:{index}/{len(pod['spec'].get('initContainers') or ())}"
-    return ""
-
-
-def _container_reason(state: JsonObject) -> str:
-    waiting, ended = state.get("waiting"), state.get("terminated")
-    if waiting and waiting.get("reason"):
-        return str(waiting["reason"])
-    if not ended:
-        return ""
-    if ended.get("signal"):
-        return f"Signal:{ended['signal']}"
-    return str(ended.get("reason") or f"ExitCode:{ended.get('exitCode', 0)}")
 
 
 def _deployment(obj: JsonObject, now: dt.datetime) -> list[Any]:
@@ -383,7 +325,10 @@ _VOLUME_COLUMNS = "Name Capacity Access_Modes Reclaim_Policy Status Claim Storag
 _NODE_COLUMNS = "Internal-IP External-IP OS-Image Kernel-Version Container-Runtime"
 _WIDE = "| Containers Images Selector"
 _BY_KIND: dict[str, tuple[str, Cells]] = {
-    "Pod": ("Name Ready Status Restarts:i Age | IP Node Nominated_Node Readiness_Gates", _pod),
+    "Pod": (
+        "Name Ready Status Restarts:i Age | IP Node Nominated_Node Readiness_Gates",
+        pod_columns.pod,
+    ),
     "Deployment": (f"Name Ready Up-to-date Available Age {_WIDE}", _deployment),
     "StatefulSet": ("Name Ready Age | Containers Images", _stateful_set),
     "DaemonSet": (

@@ -192,6 +192,8 @@ _WORDS: dict[str, Callable[[str, Any, JsonObject], Cause]] = {
 
 def _duplicates(node: Node, value: Any, path: str) -> Iterator[Cause]:
     """Items of sets and map lists that are there twice."""
+    if not node.unique:
+        return
     if isinstance(value, dict):
         for key, part in value.items():
             child = node.child(key)

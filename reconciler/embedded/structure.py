@@ -50,6 +50,8 @@ class Node:
     required: tuple[str, ...] = ()
     defaulted: bool = False
     """Whether a default is here or somewhere below."""
+    unique: bool = False
+    """Whether a set or map list is here or somewhere below."""
 
     def child(self, key: str) -> Node | None:
         """The schema of a key of a struct or map; None when the key is unknown."""
@@ -93,6 +95,7 @@ def fill(node: Node, schema: JsonObject, resolve: Resolver | None = None) -> Non
     _shape(node, schema, resolve)
     children = [*node.fields.values(), *([node.element] if node.element else [])]
     node.defaulted = node.default is not MISSING or any(part.defaulted for part in children)
+    node.unique = node.list_type != "atomic" or any(part.unique for part in children)
 
 
 def _shape(node: Node, schema: JsonObject, resolve: Resolver | None) -> None:

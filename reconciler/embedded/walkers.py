@@ -24,7 +24,7 @@ def prune(node: Node, value: Any, unknown: list[str] | None = None, path: str = 
     The paths of unknown fields go to ``unknown``.
     """
     if isinstance(value, list):
-        if node.element is not None:
+        if node.element is not None and node.element.shape != "scalar":
             for index, item in enumerate(value):
                 prune(node.element, item, unknown, f"{path}[{index}]")
     elif isinstance(value, dict) and node.shape != "any":
@@ -32,13 +32,15 @@ def prune(node: Node, value: Any, unknown: list[str] | None = None, path: str = 
 
 
 def _prune_fields(node: Node, value: JsonObject, unknown: list[str] | None, path: str) -> None:
-    for key in list(value):
+    for key, part in list(value.items()):
         child = node.child(key)
+        if child is not None and part is not None and child.shape == "scalar":
+            continue
         place = f"{path}.{key}" if path else key
-        if child is not None and value[key] is None and not child.nullable and node.fields:
+        if child is not None and part is None and not child.nullable and node.fields:
             del value[key]  # a null that the schema does not allow counts as absent
         elif child is not None:
-            prune(child, value[key], unknown, place)
+            prune(child, part, unknown, place)
         elif not node.preserve and not (node.embedded and key in _ENVELOPE):
             del value[key]
             if unknown is not None:
@@ -65,7 +67,7 @@ def _default_fields(node: Node, value: JsonObject) -> None:
             key not in value or (value[key] is None and not child.nullable)
         ):
             value[key] = copied(child.default)
-        if key in value:
+        if child.defaulted and key in value:
             default(child, value[key])
 
 

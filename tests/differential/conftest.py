@@ -117,3 +117,10 @@ def embedded() -> Iterator[Endpoint]:
         yield Endpoint(http.url, "any")
     finally:
         http.stop()
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say how many requests were compared: skipped ones are not."""
+    alike = [each for each in terminalreporter.stats.get("passed", ()) if "alike" in each.nodeid]
+    if alike:
+        terminalreporter.write_line(f"{len(alike)} requests answered alike by both servers")

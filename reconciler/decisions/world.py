@@ -80,7 +80,23 @@ def read_invoker(obj: JsonObject) -> tuple[Invoker | None, tuple[Fault, ...]]:
         typed = decode_invoker(obj, unknown="ignore")
     except InvalidObject as error:
         return None, error.faults
-    return typed, tuple(validate(typed))
+    return typed, (*validate(typed), *_unsupported_driver(typed))
+
+
+def _unsupported_driver(typed: Invoker) -> Iterator[Fault]:
+    if typed.driver != "Restic":
+        problem = "is not supported yet: only restic takes backups"
+        yield Fault("spec.driver", problem, "write Restic", typed.driver)
+
+
+def ignored(typed: Invoker) -> list[str]:
+    """The field paths of what a user has asked for and Tandem does not act on yet."""
+    found = ["spec.hooks"] if typed.hooks else []
+    found += ["spec.retryConfig"] if typed.retry_config else []
+    for index, member in enumerate(typed.members):
+        if member.hooks:
+            found.append(f"{typed.member_path(index)}.hooks")
+    return found
 
 
 def invokers(view: View, namespace: str | None) -> Iterator[JsonObject]:

@@ -9,7 +9,7 @@ ever a value. The syntax is Stash's: ``${X}``, ``${X:=default}``, ``${X:-default
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from reconciler.errors import Fault
@@ -61,15 +61,3 @@ def _missing(name: str, path: str) -> Fault:
         f"the variable {name} has no value",
         f"set it in task.params of the member, or give it a default: ${{{name}:=...}}",
     )
-
-
-def names_in(value: Any) -> Iterator[str]:
-    """Every variable that the JSON value mentions; for messages and documentation."""
-    if isinstance(value, str):
-        yield from (match["name"] for match in _TOKEN.finditer(value) if match["name"])
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from names_in(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from names_in(item)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 import attrs
 
@@ -24,7 +23,6 @@ from reconciler.errors import TandemError
 
 _log = logging.getLogger(__name__)
 _NAMED_FILES = 5
-T = TypeVar("T")
 
 
 @attrs.define
@@ -66,7 +64,7 @@ def dump(shop: Workshop, host: str, what: Dump, *, timeout: float | None = None)
         what.wait_ready(shop.runner, shop.clock)
         command = what.command(shop.runner)
         storing = shop.restic.backup_stdin(what.filename, host=host)
-        outcome = _unlocked(
+        outcome = locks.patiently(
             shop,
             lambda: shop.runner.pipe(command, storing, timeout=timeout),
             lambda both: both.consumer,
@@ -113,27 +111,15 @@ def _report(shop: Workshop, host: str, work: Callable[[_Progress], None]) -> Hos
 def _one_path(
     shop: Workshop, path: str, command: Command, timeout: float | None, progress: _Progress
 ) -> None:
-    outcome = _unlocked(shop, lambda: shop.runner.run(command, timeout=timeout), lambda one: one)
+    outcome = locks.patiently(
+        shop, lambda: shop.runner.run(command, timeout=timeout), lambda one: one
+    )
     if outcome.exit_code == failures.EXIT_INCOMPLETE and not outcome.ended_by:
         files = parsing.unreadable_files(outcome.stderr)
         progress.unreadable.extend(files or [f"files below {path}"])
     elif not outcome.ok:
         raise ToolFailed(_failure(outcome, f"backup of {path}"))
     progress.snapshots.append(_snapshot(outcome.stdout, path))
-
-
-def _unlocked(shop: Workshop, attempt: Callable[[], T], restic_part: Callable[[T], Outcome]) -> T:
-    """Attempt; when the repository is locked, remove stale locks and attempt once more."""
-    outcome = attempt()
-    part = restic_part(outcome)
-    if part.ok or part.ended_by or _cause(part) is not Cause.LOCKED:
-        return outcome
-    locks.remove_stale(shop.restic, shop.runner)
-    again = attempt()
-    part = restic_part(again)
-    if not part.ok and not part.ended_by and _cause(part) is Cause.LOCKED:
-        raise ToolFailed(locks.explain(shop.restic, shop.runner, part))
-    return again
 
 
 def _judge_pipe(shop: Workshop, command: Command, outcome: PipeOutcome) -> None:
@@ -174,10 +160,6 @@ def _failure(outcome: Outcome, doing: str) -> Failure:
         return Failure(Cause.STOPPED, f"{doing} was ended because its pod is being stopped")
     found = failures.of_restic(outcome.exit_code, outcome.stderr, outcome.stdout)
     return Failure(found.cause, f"{doing} failed: {found.message}")
-
-
-def _cause(outcome: Outcome) -> Cause:
-    return failures.of_restic(outcome.exit_code, outcome.stderr).cause
 
 
 def _snapshot(stdout: str, path: str) -> SnapshotStats:

@@ -207,7 +207,7 @@ def _work(
         invoker = invoker_of(port, session)
         repository = repository_of(port, invoker)
         work, secrets = prepare(port, invoker)
-        shop = open_workshop(tools, repository, more_secrets=secrets)
+        shop = open_workshop(tools, repository, port=port, more_secrets=secrets)
     except TandemError as error:
         return backup.failed(host, str(error))
     return work(shop, host, seconds_left(session, tools.clock.now()))

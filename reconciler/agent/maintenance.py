@@ -44,7 +44,7 @@ def init_repository(port: Port, tools: Tools, namespace: str, name: str) -> int:
     """
     repository = port.get(REPOSITORIES, namespace, name)
     try:
-        created = _find_or_create(open_workshop(tools, repository))
+        created = _find_or_create(open_workshop(tools, repository, port=port))
         finding = Finding(
             c.BACKEND_REPOSITORY_INITIALIZED,
             c.BACKEND_REPOSITORY_FOUND,
@@ -73,8 +73,9 @@ def maintain(
     *,
     hosts: Sequence[str] = (),
 ) -> int:
-    """After a session: unlock, forget, check, stats. Always 0 once the outcome is written.
+    """After a session: forget, check, stats. Always 0, once the outcome is written.
 
+    A lock of the dead is removed on the way.
     ``hosts``: those to apply the policy to; by default the session's succeeded ones. A step that
     fails does not keep the next from being done; each has its own condition.
     """
@@ -82,8 +83,7 @@ def maintain(
     session = _session(port, namespace, session_name)
     result = _Result()
     try:
-        shop = open_workshop(tools, repository)
-        locks.remove_stale(shop.restic, shop.runner)
+        shop = open_workshop(tools, repository, port=port)
         _apply_retention(port, shop, session, hosts, result)
         _verify(shop, result)
         _measure(shop, result)
@@ -101,10 +101,11 @@ def maintain(
 
 def unlock(port: Port, tools: Tools, namespace: str, name: str) -> int:
     """Remove the stale locks; 1 if others are left, which are named. Raises ToolFailed."""
-    shop = open_workshop(tools, port.get(REPOSITORIES, namespace, name))
+    shop = open_workshop(tools, port.get(REPOSITORIES, namespace, name), port=port)
     outcome = locks.remove_stale(shop.restic, shop.runner)
     if not outcome.ok:
         raise ToolFailed(_failure(outcome, "restic unlock"))
+    locks.remove_dead(shop)
     left = locks.held(shop.restic, shop.runner)
     for lock in left:
         _log.warning("still there: %s", lock)
@@ -187,13 +188,10 @@ def _measure(shop: Workshop, result: _Result) -> None:
 
 def _exclusive(shop: Workshop, command: Command, doing: str) -> Outcome:
     """A call that needs the repository for itself. Raises ToolFailed, naming a lock's owner."""
-    outcome = shop.runner.run(command)
-    if outcome.ok:
-        return outcome
-    why = _failure(outcome, doing)
-    if why.cause is Cause.LOCKED:
-        why = locks.explain(shop.restic, shop.runner, outcome)
-    raise ToolFailed(why)
+    outcome = locks.patiently(shop, lambda: shop.runner.run(command), lambda one: one)
+    if not outcome.ok:
+        raise ToolFailed(_failure(outcome, doing))
+    return outcome
 
 
 def _failure(outcome: Outcome, doing: str) -> Failure:

@@ -134,9 +134,13 @@ class Restic:
     def unlock(self) -> Command:
         """Stale locks only: older than 30 minutes, or of a process of this machine that is gone.
 
-        Never ``--remove-all``: that breaks a backup which is running.
+        ``unlock_all`` takes the locks of running backups too.
         """
         return self._call("unlock")
+
+    def unlock_all(self) -> Command:
+        """Every lock. Only after each owner is proven gone (``locks.remove_dead``)."""
+        return self._call("unlock", "--remove-all")
 
     def list_locks(self) -> Command:
         return self._call("list", "locks", "--no-lock", "--quiet")

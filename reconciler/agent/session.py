@@ -123,7 +123,7 @@ class Sidecar:
         """Back up; a Repository, Secret or setting that is wrong is the host's failure."""
         try:
             repository = self._port.get(REPOSITORIES, self._duty.namespace, invoker.repository)
-            shop = open_workshop(self._tools, repository)
+            shop = open_workshop(self._tools, repository, port=self._port)
         except NotFound:
             name = f"{self._duty.namespace}/{invoker.repository}"
             return backup.failed(host, f"Repository {name} does not exist; create it")

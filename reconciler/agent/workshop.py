@@ -12,23 +12,29 @@ from pathlib import Path
 import attrs
 
 from reconciler.agent import backends
+from reconciler.agent.owners import Owners
+from reconciler.agent.parsing import Lock
 from reconciler.agent.redaction import Redactor, secret_values
 from reconciler.agent.restic import Restic, priority_prefix
 from reconciler.agent.runner import Runner, Stop
 from reconciler.agent.surroundings import Surroundings
 from reconciler.api.resources import JsonObject
+from reconciler.cluster.port import Port
 from reconciler.engine.clock import Clock
 from reconciler.errors import TerminalError
 
 
 @attrs.frozen
 class Workshop:
-    """``translate`` turns a path that the API names into one of this process."""
+    """``translate`` turns a path that the API names into one of this process; ``is_gone`` says
+    whether the owner of a lock is proven gone.
+    """
 
     restic: Restic
     runner: Runner
     clock: Clock
     translate: Callable[[str], str] = lambda path: path
+    is_gone: Callable[[Lock], bool] = lambda lock: False  # noqa: ARG005 -- nothing is known
 
 
 @attrs.frozen
@@ -44,9 +50,16 @@ class Tools:
 
 
 def open_workshop(
-    tools: Tools, repository: JsonObject, *, more_secrets: Iterable[str] = ()
+    tools: Tools,
+    repository: JsonObject,
+    *,
+    port: Port | None = None,
+    more_secrets: Iterable[str] = (),
 ) -> Workshop:
-    """Raises InvalidObject (Repository or Secret), TerminalError (scratch directory, nice)."""
+    """``port`` tells the owners of locks; without it none is ever taken for dead.
+
+    Raises InvalidObject (Repository or Secret), TerminalError (scratch directory, nice).
+    """
     here = tools.surroundings
     secret_dir, scratch_dir = here.path(tools.secret_dir), here.path(tools.scratch_dir)
     secret = backends.read_secret(secret_dir)
@@ -55,7 +68,13 @@ def open_workshop(
     _make_directories(restic)
     redact = Redactor.of((*secret_values(secret), *more_secrets))
     runner = Runner(here.environ, tools.clock, redact=redact, stop=tools.stop, cwd=scratch_dir)
-    return Workshop(restic, runner, tools.clock, here.path)
+    namespace = repository["metadata"].get("namespace", "")
+    is_gone = Owners(port, namespace).is_gone if port else _unknown
+    return Workshop(restic, runner, tools.clock, here.path, is_gone)
+
+
+def _unknown(_lock: Lock) -> bool:
+    return False
 
 
 def _prefix(tools: Tools) -> tuple[str, ...]:

@@ -55,6 +55,7 @@ CALLS = [
         "restic snapshots --json --quiet --no-lock --host a --no-cache",
     ),
     (PLAIN.unlock(), "restic unlock --no-cache"),
+    (PLAIN.unlock_all(), "restic unlock --remove-all --no-cache"),
     (PLAIN.list_locks(), "restic list locks --no-lock --quiet --no-cache"),
     (PLAIN.show_lock("ab"), "restic cat lock ab --no-lock --no-cache"),
     (FULL.init(), f"{WRAP} init {TAIL}"),

@@ -1,0 +1,89 @@
+"""Whether the process that holds a lock of the repository is certainly gone.
+
+Asked by ``locks`` before anything is removed that restic itself would keep. restic writes the
+machine's name into a lock; in a cluster that is the pod's. A name proves something only if it is a
+pod of ours: one that had claimed a host when the lock was taken, or one of a repository's Jobs
+(whose names hold a hash of uids). Anything else (a laptop, a node, another namespace) may be
+alive, and its lock stays until restic calls it stale.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+
+import attrs
+
+from reconciler.agent.parsing import Lock
+from reconciler.agent.turn import dict_of, status_of
+from reconciler.api.resources import BACKUP_SESSIONS, PODS, JsonObject
+from reconciler.cluster.port import Port
+from reconciler.errors import NotFound, TandemError
+from reconciler.manifests.names import SIDECAR
+
+_REPOSITORY_JOBS = ("stash-init-", "stash-maintain-")
+_FINISHED = ("Succeeded", "Failed")
+
+
+@attrs.frozen
+class Owners:
+    """Knows the pods of one namespace."""
+
+    port: Port
+    namespace: str
+
+    def is_gone(self, lock: Lock) -> bool:
+        """True only when it is proven. A cluster that does not answer proves nothing."""
+        try:
+            return self._is_ours(lock) and self._is_dead(lock)
+        except TandemError:
+            return False
+
+    def _is_ours(self, lock: Lock) -> bool:
+        taken = _moment(lock.time)
+        if taken is None:
+            return False
+        if lock.host.startswith(_REPOSITORY_JOBS):
+            return True
+        return any(claimed <= taken for claimed in self._claims(lock.host))
+
+    def _claims(self, runner: str) -> Iterator[dt.datetime]:
+        """When a pod of this name has claimed hosts."""
+        for session in self.port.list(BACKUP_SESSIONS, self.namespace).items:
+            for entry in status_of(session).get("targets") or ():
+                for claim in entry.get("hosts") or ():
+                    moment = _moment(claim.get("startTime", ""))
+                    if claim.get("runner") == runner and moment is not None:
+                        yield moment
+
+    def _is_dead(self, lock: Lock) -> bool:
+        try:
+            pod = self.port.get(PODS, self.namespace, lock.host)
+        except NotFound:
+            return True
+        if status_of(pod).get("phase") in _FINISHED:
+            return True
+        since = _moment(lock.time)
+        return since is not None and any(since < start for start in _starts(pod))
+
+
+def _starts(pod: JsonObject) -> Iterator[dt.datetime]:
+    """Moments before which nothing can have run that still runs.
+
+    The pod's own making (a StatefulSet's pod is made anew under its name), and the last start of
+    the sidecar: what an earlier process of that container held, it holds no more.
+    """
+    texts = [pod["metadata"].get("creationTimestamp", "")]
+    for status in status_of(pod).get("containerStatuses") or ():
+        if status.get("name") == SIDECAR:
+            running = dict_of(dict_of(status.get("state")).get("running"))
+            texts.append(running.get("startedAt", ""))
+    yield from (moment for text in texts if (moment := _moment(text)) is not None)
+
+
+def _moment(text: str) -> dt.datetime | None:
+    try:
+        found = dt.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else None

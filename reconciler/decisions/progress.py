@@ -90,7 +90,8 @@ def advance(session: Session, entry: JsonObject, *, turn: bool) -> Step:
     if is_final(entry):
         return Step(entry)
     target = _target_of(session, entry)
-    going = (session.started and turn) or entry.get("phase", "Pending") != "Pending"
+    begins = session.started and turn and not session.is_late
+    going = begins or entry.get("phase", "Pending") != "Pending"
     entry = _with_hosts(session, entry, target) if going else entry
     job = _job(session, target)
     seen = [_host(session, entry, target, claim, job, going) for claim in entry.get("hosts") or ()]
@@ -167,10 +168,10 @@ def _runner(
     if target.is_missing:
         message = _missing(session, target)
         return Runner(dead=True, reason=TARGET_NOT_FOUND, message=message)
-    if target.is_workload:
+    if target.is_workload and target.obj is not None:
         alias = alias_of(session.invoker, target.index)
         mark = f"{session.invoker.kind}/{session.invoker.name}"
-        return runners.of_sidecar(session.view, target, claim["hostname"], alias, mark)
+        return runners.of_sidecar(session.view, target.obj, claim["hostname"], alias, mark)
     return _of_job(session, target, job)
 
 
@@ -364,10 +365,12 @@ def _job_writes(
     if job is not None:
         return _stopped(session, seen, phase, job)
     waiting = phase in (target_machine.INJECTING, target_machine.SCHEDULED)
-    ready = waiting and not target.is_missing and not target.task_faults
-    if not ready or session.invoker is None or session.repository is None:
+    ready = waiting and seen and not target.is_missing and not target.task_faults
+    task = targets.task(session.view, target.member)
+    if not ready or task is None or session.invoker is None or session.repository is None:
         return []
-    return _create(session, session.invoker, session.repository, target, seen)
+    host = seen[0].name
+    return _create(session, session.invoker, session.repository, target, task, host)
 
 
 def _stopped(session: Session, seen: list[_Host], phase: str, job: JsonObject) -> list[Write]:
@@ -380,27 +383,26 @@ def _stopped(session: Session, seen: list[_Host], phase: str, job: JsonObject) -
     return [Delete(JOBS, meta["namespace"], meta["name"], meta["uid"])]
 
 
-def _create(
+def _create(  # noqa: PLR0917 -- private, and called once
     session: Session,
     invoker: Invoker,
     repository: Repository,
     target: Target,
-    seen: list[_Host],
+    task: JsonObject,
+    host: str,
 ) -> list[Write]:
-    view, task = session.view, targets.task(session.view, target.member)
-    if task is None or not seen:
-        return []
     built = jobs.backup(
         invoker,
         target.index,
         repository,
         session=session.obj,
-        host=seen[0].name,
+        host=host,
         task=task,
-        functions=targets.functions_of(view, task),
+        functions=targets.functions_of(session.view, task),
         image=session.settings.image,
         deadline_seconds=int((session.deadline - session.now).total_seconds()),
     )
     account = jobs.service_account(target.member.runtime_settings)
     claim = [Create(PERSISTENT_VOLUME_CLAIMS, built.claim)] if built.claim else []
-    return [*access.for_jobs(view, session.namespace, account), *claim, Create(JOBS, built.job)]
+    rules = access.for_jobs(session.view, session.namespace, account)
+    return [*rules, *claim, Create(JOBS, built.job)]

@@ -270,7 +270,7 @@ def facts(seen: World) -> machine.Observation:
 def _initialize(view: View, seen: World, settings: Settings) -> list[Write]:
     if seen.init is None or seen.typed is None or seen.init_job is not None:
         return []
-    runtime = _settings_of(seen.invokers[0])
+    runtime = _settings_of(next(iter(seen.invokers), None))
     return _job_writes(view, seen.typed, seen, Work(seen.init, INIT_DEADLINE, runtime), settings)
 
 

@@ -14,7 +14,6 @@ import attrs
 from reconciler.api.resources import PODS, JsonObject
 from reconciler.decisions import hosts, runs, world
 from reconciler.decisions.plan import View
-from reconciler.decisions.targets import Target
 from reconciler.manifests import names, sidecar
 
 PROOF = dt.timedelta(seconds=30)
@@ -56,14 +55,11 @@ def _moment(text: str | None, now: dt.datetime) -> dt.datetime:
     return dt.datetime.fromisoformat(text) if text else now
 
 
-def of_sidecar(view: View, target: Target, host: str, alias: str, mark: str) -> Runner:
+def of_sidecar(view: View, workload: JsonObject, host: str, alias: str, mark: str) -> Runner:
     """The sidecars that may claim a host of a workload. ``mark``: ``Kind/name`` of the invoker."""
-    workload = target.obj
-    if workload is None:
-        return Runner(reason="RunnerNotReady", message="the workload does not exist")
-    kind = target.ref.kind
+    kind = workload["kind"]
     pods = [pod for pod in hosts.pods_of(view, workload) if hosts.host_of(kind, alias, pod) == host]
-    what = f"{kind} {workload['metadata']['namespace']}/{target.ref.name}"
+    what = f"{kind} {workload['metadata']['namespace']}/{world.name_of(workload)}"
     if any(is_ready(pod, mark) for pod in pods):
         return Runner(ready=True)
     return Runner(

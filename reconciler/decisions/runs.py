@@ -15,26 +15,27 @@ from reconciler.decisions.plan import View
 
 def finished(job: JsonObject) -> str:
     """Complete or Failed once the Job has ended for good, else nothing."""
-    for item in world.status_of(job).get("conditions") or ():
-        if item["type"] in ("Complete", "Failed") and item["status"] == "True":
-            return str(item["type"])
-    return ""
+    return str(_end(job).get("type") or "")
 
 
 def failed_at(job: JsonObject) -> str:
-    """When the Job failed for good (RFC 3339), or ""."""
-    for item in world.status_of(job).get("conditions") or ():
-        if item["type"] == "Failed" and item["status"] == "True":
-            return str(item.get("lastTransitionTime") or "")
-    return ""
+    """When the Job ended (RFC 3339), or nothing."""
+    return str(_end(job).get("lastTransitionTime") or "")
 
 
 def failure(job: JsonObject) -> str:
     """Why the Job failed, in Kubernetes' words."""
-    for item in world.status_of(job).get("conditions") or ():
-        if item["type"] == "Failed":
-            return str(item.get("message") or item.get("reason") or "the Job failed")
-    return "the Job failed"
+    found = _end(job)
+    return str(found.get("message") or found.get("reason") or "the Job failed")
+
+
+def _end(job: JsonObject) -> JsonObject:
+    ended = (
+        item
+        for item in world.status_of(job).get("conditions") or ()
+        if item["type"] in ("Complete", "Failed") and item["status"] == "True"
+    )
+    return next(ended, {})
 
 
 def pods_of(view: View, job: JsonObject) -> list[JsonObject]:
@@ -62,9 +63,7 @@ def waiting_for(pod: JsonObject) -> str:
     for item in _containers(pod):
         waiting = (item.get("state") or {}).get("waiting")
         if waiting and waiting.get("reason") not in (None, "PodInitializing", "ContainerCreating"):
-            return f"{item['name']}: {waiting['reason']}: {waiting.get('message') or ''}".rstrip(
-                ": "
-            )
+            return f"{item['name']}: {waiting['reason']}{_detail(waiting)}"
     for item in world.status_of(pod).get("conditions") or ():
         if item["type"] == "PodScheduled" and item["status"] == "False":
             return str(item.get("message") or item.get("reason") or "it cannot be scheduled")

@@ -324,8 +324,8 @@ def _events(seen: World, phase: str, entries: Sequence[JsonObject]) -> Iterator[
         bad = [entry for entry in entries if entry.get("phase") == "Failed"]
         what = "; ".join(f"{e['ref']['kind']}/{e['ref']['name']}: {e['message']}" for e in bad)
         yield EventIntent(seen.obj, "BackupSession Failed", what, "Warning", SOURCE)
-    elif phase == machine.SKIPPED and seen.skip is not None:
-        message = seen.skip.message
+    else:
+        message = seen.skip.message if seen.skip else ""
         yield EventIntent(seen.obj, "BackupSession Skipped", message, "Warning", SOURCE)
 
 

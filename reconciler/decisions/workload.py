@@ -170,9 +170,7 @@ def _restart_one(view: View, workload: JsonObject) -> Plan:
 
 
 def is_ready(pod: JsonObject) -> bool:
-    """The pod's condition Ready; a pod that is going is not ready."""
-    if world.terminating(pod):
-        return False
+    """The pod's condition Ready."""
     found = world.status_of(pod).get("conditions") or ()
     return any(item["type"] == "Ready" and item["status"] == "True" for item in found)
 

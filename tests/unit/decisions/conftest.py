@@ -341,9 +341,15 @@ def controlled(owner: JsonObject) -> JsonObject:
     }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make() -> type[Builders]:
     return Builders
+
+
+@pytest.fixture(scope="session")
+def new_view() -> type[World]:
+    """For property tests, which need many empty worlds a test."""
+    return World
 
 
 @pytest.fixture

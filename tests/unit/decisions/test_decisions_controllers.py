@@ -171,6 +171,19 @@ def test_a_maintenance_job_wakes_its_session_and_its_repository(world):
     assert woken(world, "repositories", job) == {("repositories", "shop/repo")}
 
 
+def test_what_concerns_nobody_wakes_nobody(world, make):
+    world.add(make.workload("Deployment", "lonely"))
+    assert woken(world, "backupbatches", world.at("Deployment", "lonely")) == set()
+    job = {"kind": "Job", "metadata": {"name": "x", "namespace": "shop"}}
+    assert woken(world, "backupsessions", job) == set()
+    other = make.session("x-1", batch="x")
+    other["metadata"]["namespace"] = "shop"
+    assert woken(world, "backupsessions", other) == set()
+    repo = make.repository()
+    repo["metadata"].update(name="unused", namespace="shop")
+    assert woken(world, "backupbatches", repo) == set()
+
+
 def test_a_pod_of_maintenance_wakes_its_repository(world):
     own = {labels.TASK: "maintain", labels.REPOSITORY: "repo"}
     pod = {"kind": "Pod", "metadata": {"name": "p", "namespace": "shop", "labels": own}}

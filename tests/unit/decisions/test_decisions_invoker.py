@@ -422,6 +422,17 @@ def test_a_removed_member_leaves_no_condition_behind(ready, make):
     assert [m["target"]["name"] for m in status(ready)["memberConditions"]] == ["front"]
 
 
+def test_what_is_not_acted_on_yet_is_said(ready, make):
+    hooks = {"preBackup": {"exec": {"command": ["sync"]}}}
+    spec = {"hooks": hooks, "retryConfig": {"maxRetry": 1}}
+    ready.add(make.batch(make.member(hooks=hooks), **spec))
+    settle(ready, make)
+    found = condition(ready, "SpecFullySupported")
+    assert found["status"] == "False"
+    for path in ("spec.hooks", "spec.retryConfig", "spec.members[0].hooks"):
+        assert path in found["message"]
+
+
 # -- history --------------------------------------------------------------------------------------
 
 

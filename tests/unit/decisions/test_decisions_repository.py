@@ -94,6 +94,12 @@ def test_nobody_wants_it_so_nothing_is_done(view, make):
     assert not jobs_of(view, "init")
 
 
+def test_a_batch_that_names_another_repository_does_not_want_this_one(view, make):
+    view.add(make.secret(), make.repository(), make.batch(repository={"name": "another"}))
+    settle(view, make)
+    assert status(view)["phase"] == "Pending"
+
+
 @pytest.mark.parametrize(
     ("change", "type_", "words"),
     [

@@ -429,6 +429,13 @@ def test_a_claimed_host_is_finished_even_when_its_batch_is_gone(running, make):
     assert status(running)["phase"] == "Succeeded"
 
 
+def test_a_member_that_names_no_target_concerns_no_session(running, make):
+    settle(running, make)
+    running.set_spec("BackupBatch", "web", members=[{"task": {"name": "x"}}, make.member()])
+    settle(running, make)
+    assert target(running)["phase"] == "Scheduled"
+
+
 def test_a_started_target_without_hosts_goes_with_its_member(ready, make):
     ready.add(make.workload("StatefulSet", "cache", replicas=0))
     ready.add(make.batch(make.member("StatefulSet", "cache")), make.session())
@@ -683,6 +690,40 @@ def test_interim_data_gets_its_claim_before_the_job(ready, make):
     admit(ready)
     created = [w.obj["kind"] for w in decide(ready, make).writes if isinstance(w, Create)]
     assert created == ["PersistentVolumeClaim", "Job"]
+
+
+def test_a_waiting_sequence_is_ended_by_the_deadline_with_what_it_waited_for(running, make):
+    running.add(make.claim())
+    members = [make.member(), make.member("PersistentVolumeClaim", "uploads")]
+    running.set_spec("BackupBatch", "web", members=members, executionOrder="Sequential")
+    settle(running, make)
+    assert target(running, 1)["reason"] == "WaitingForTurn"
+    settle(running, make, make.now + dt.timedelta(hours=24))
+    assert "turn had not come" in target(running, 1)["message"]
+    assert status(running)["phase"] == "Failed"
+
+
+def test_a_waiting_session_is_ended_by_the_deadline_with_what_it_waited_for(ready, make):
+    ready.add(make.batch(timeOut="1m"), make.session())
+    settle(ready, make)
+    settle(ready, make, make.now + dt.timedelta(minutes=1))
+    assert status(ready)["phase"] == "Failed"
+    assert "has not let the session in" in target(ready)["message"]
+    assert "totalHosts" not in target(ready)
+
+
+def test_a_final_target_stays_as_it_is_while_another_runs(running, make):
+    running.set_spec(
+        "BackupBatch", "web", members=[make.member("Deployment", "gone"), make.member()]
+    )
+    settle(running, make)
+    before = target(running, 0)
+    assert before["phase"] == "Failed"
+    claim(running, index=1)
+    later = make.now + dt.timedelta(minutes=1)
+    settle(running, make, later)
+    assert target(running, 0) == before
+    assert target(running, 1)["phase"] == "Running"
 
 
 # -- after the end --------------------------------------------------------------------------------

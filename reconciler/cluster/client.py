@@ -98,10 +98,10 @@ class Client:
     # Writer
 
     def create(self, resource: Resource, obj: JsonObject) -> JsonObject:
-        return self._object("POST", resource.path(_namespace(obj)), body=obj)
+        return self._object("POST", resource.path(_namespace(obj)), body=_typed(obj, resource))
 
     def replace(self, resource: Resource, obj: JsonObject, *, subresource: str = "") -> JsonObject:
-        return self._object("PUT", _place(resource, obj, subresource), body=obj)
+        return self._object("PUT", _place(resource, obj, subresource), body=_typed(obj, resource))
 
     def apply(
         self,
@@ -119,7 +119,8 @@ class Client:
             dryRun="All" if dry_run else "",
         )
         path = _place(resource, obj, subresource)
-        return self._object("PATCH", path, query, body=obj, content_type=APPLY_PATCH)
+        body = _typed(obj, resource)
+        return self._object("PATCH", path, query, body=body, content_type=APPLY_PATCH)
 
     def patch(
         self,
@@ -211,6 +212,6 @@ def _named(name: str) -> str:
     return name
 
 
-def _typed(item: JsonObject, resource: Resource) -> JsonObject:
-    """Items of a list come without apiVersion and kind; give them back."""
-    return {"apiVersion": resource.api_version, "kind": resource.kind, **item}
+def _typed(obj: JsonObject, resource: Resource) -> JsonObject:
+    """Items of a list come without apiVersion and kind, and callers may leave them out."""
+    return {"apiVersion": resource.api_version, "kind": resource.kind, **obj}

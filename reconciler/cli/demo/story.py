@@ -93,6 +93,8 @@ def _session(stage: Stage) -> SessionLine:
 
     def ended() -> SessionLine | None:
         found = look(stage)
+        if found.repository.phase == "Failed":
+            raise TerminalError(_why_not(found.repository, stage))
         if not found.sessions:
             slot = screens.relative(found.next, stage.clock.now())
             stage.progress.waiting(f"next slot {slot}")
@@ -106,6 +108,12 @@ def _session(stage: Stage) -> SessionLine:
     if session.phase != "Succeeded":
         raise TerminalError(_why(session))
     return session
+
+
+def _why_not(repository: summary.RepositoryLine, stage: Stage) -> str:
+    reasons = [c.message for c in repository.conditions if c.status != "True"]
+    told = "; ".join((*reasons, stage.diagnosis()))
+    return f"Repository {repository.name} is Failed: {told}"
 
 
 def _why(session: SessionLine) -> str:

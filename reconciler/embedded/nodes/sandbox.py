@@ -65,12 +65,21 @@ def isolated(launch: Launch, mounts: Sequence[Mount], hosts: Path, hostname: str
     if Path("/etc/hosts").exists():
         own.append(Mount("/etc/hosts", hosts, read_only=True))
     argv = [program, *_basis(), "--unshare-uts", "--hostname", hostname]
+    own.sort(key=lambda mount: mount.path.count("/"))
+    # a mount that would hide one of the machine's folders (/tmp, when Tandem itself is installed
+    # below it) comes before them
+    below = [
+        mount for mount in own if any(_is_below(path, Path(mount.path)) for path in _visible())
+    ]
+    argv += [part for mount in below for part in _bind(mount)]
     argv += _bind_system([mount.path for mount in own])
-    for mount in sorted(own, key=lambda mount: mount.path.count("/")):
-        flag = "--ro-bind" if mount.read_only else "--bind"
-        argv += [flag, str(mount.source), mount.path]
+    argv += [part for mount in own if mount not in below for part in _bind(mount)]
     argv += ["--chdir", launch.directory or "/", "--", *launch.argv]
     return Launch(argv, launch.environment)
+
+
+def _bind(mount: Mount) -> list[str]:
+    return ["--ro-bind" if mount.read_only else "--bind", str(mount.source), mount.path]
 
 
 def rewritten(launch: Launch, mounts: Sequence[Mount], addresses: Mapping[str, str]) -> Launch:

@@ -224,13 +224,15 @@ class ProcessRuntime:
         mounts = self._mounts(found, container, made)
         hostname = pod["spec"].get("hostname") or pod["metadata"]["name"]
 
+        kept = frozenset([*self._base(found).values(), *images.AGENT])
+
         def enter(command: Sequence[str]) -> Launch:
             argv = [environment.expand(part, made) for part in command]
             launch = Launch(argv, made, container.get("workingDir"))
             if self.isolate:
                 return sandbox.isolated(launch, mounts, found.home / "hosts", hostname)
             names = self._names.addresses(pod["metadata"].get("namespace", ""))
-            return sandbox.rewritten(launch, mounts, names)
+            return sandbox.rewritten(launch, mounts, names, kept=kept)
 
         return enter
 
@@ -241,6 +243,8 @@ class ProcessRuntime:
             "HOSTNAME": found.pod["metadata"]["name"],
             "LANG": "C.UTF-8",
         }
+        if not self.isolate:  # there is no file of a service account to say it
+            made["KUBE_NAMESPACE"] = found.pod["metadata"].get("namespace", "")
         if self._kubeconfig is not None:
             made["KUBECONFIG"] = str(self._kubeconfig.resolve())
         return made

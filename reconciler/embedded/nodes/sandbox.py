@@ -82,11 +82,23 @@ def _bind(mount: Mount) -> list[str]:
     return ["--ro-bind" if mount.read_only else "--bind", str(mount.source), mount.path]
 
 
-def rewritten(launch: Launch, mounts: Sequence[Mount], addresses: Mapping[str, str]) -> Launch:
-    """The launch with mount paths replaced by folders; ``addresses`` are the Services'."""
+def rewritten(
+    launch: Launch,
+    mounts: Sequence[Mount],
+    addresses: Mapping[str, str],
+    *,
+    kept: frozenset[str] = frozenset(),
+) -> Launch:
+    """The launch with mount paths replaced by folders; ``addresses`` are the Services'.
+
+    ``kept`` are words of the node's own (a kubeconfig, an interpreter), which mean this machine
+    even where a mount path covers them.
+    """
     table = {mount.path: str(mount.source) for mount in mounts}
 
     def local(text: str) -> str:
+        if text in kept:
+            return text
         for path in sorted(table, key=len, reverse=True):
             if text == path or text.startswith(path.rstrip("/") + "/"):
                 return table[path].rstrip("/") + text[len(path.rstrip("/")) :]

@@ -257,6 +257,17 @@ def test_without_a_sandbox_mount_paths_are_rewritten(tmp_path: Path) -> None:
     assert not Path("/data/file").exists()
 
 
+def test_what_the_node_says_of_this_machine_is_not_rewritten(tmp_path: Path) -> None:
+    mount = sandbox.Mount("/tmp", tmp_path)
+    said = {"KUBECONFIG": "/tmp/cluster/kubeconfig", "OUT": "/tmp/output"}
+    launch = sandbox.Launch(["/tmp/venv/bin/python", "/tmp/x"], said)
+    kept = frozenset(["/tmp/cluster/kubeconfig", "/tmp/venv/bin/python"])
+    made = sandbox.rewritten(launch, [mount], {}, kept=kept)
+    assert made.environment["KUBECONFIG"] == "/tmp/cluster/kubeconfig"
+    assert made.environment["OUT"] == f"{tmp_path}/output"
+    assert made.argv[-2:] == ["/tmp/venv/bin/python", f"{tmp_path}/x"]
+
+
 def test_a_mount_below_a_folder_of_the_machine_leaves_no_trace_there(sandboxed: Bench) -> None:
     sandboxed.create(SECRETS, "s", stringData={"user": "root"})
     volume = {"secret": {"secretName": "s"}}

@@ -91,6 +91,8 @@ def rewritten(
 ) -> Launch:
     """The launch with mount paths replaced by folders; ``addresses`` are the Services'.
 
+    A word that is a Service's qualified name (``db.shop``, ``db.shop.svc``) becomes its address.
+
     ``kept`` are words of the node's own (a kubeconfig, an interpreter), which mean this machine
     even where a mount path covers them.
     """
@@ -99,6 +101,8 @@ def rewritten(
     def local(text: str) -> str:
         if text in kept:
             return text
+        if "." in text and text in addresses:  # a short name may as well be any other word
+            return addresses[text]
         for path in sorted(table, key=len, reverse=True):
             if text == path or text.startswith(path.rstrip("/") + "/"):
                 return table[path].rstrip("/") + text[len(path.rstrip("/")) :]

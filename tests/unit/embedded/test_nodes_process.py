@@ -7,6 +7,7 @@ what both ways promise run with it and without it.
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from reconciler.cluster.client import Client
 from reconciler.decisions.plan import Settings
 from reconciler.embedded.nodes import sandbox
 from reconciler.embedded.nodes.process import ProcessNode
+from reconciler.embedded.nodes.sandbox import Launch, Mount
 from reconciler.embedded.server import Server
 from reconciler.engine.clock import SystemClock
 from reconciler.errors import NotFound
@@ -258,14 +260,22 @@ def test_without_a_sandbox_mount_paths_are_rewritten(tmp_path: Path) -> None:
 
 
 def test_what_the_node_says_of_this_machine_is_not_rewritten(tmp_path: Path) -> None:
-    mount = sandbox.Mount("/tmp", tmp_path)
+    mount = Mount("/tmp", tmp_path)
     said = {"KUBECONFIG": "/tmp/cluster/kubeconfig", "OUT": "/tmp/output"}
-    launch = sandbox.Launch(["/tmp/venv/bin/python", "/tmp/x"], said)
+    launch = Launch(["/tmp/venv/bin/python", "/tmp/x"], said)
     kept = frozenset(["/tmp/cluster/kubeconfig", "/tmp/venv/bin/python"])
     made = sandbox.rewritten(launch, [mount], {}, kept=kept)
     assert made.environment["KUBECONFIG"] == "/tmp/cluster/kubeconfig"
     assert made.environment["OUT"] == f"{tmp_path}/output"
     assert made.argv[-2:] == ["/tmp/venv/bin/python", f"{tmp_path}/x"]
+
+
+def test_without_a_sandbox_a_qualified_service_name_becomes_its_address() -> None:
+    addresses = {"db": "127.1.2.3", "db.shop.svc": "127.1.2.3"}
+    made = sandbox.rewritten(Launch(["client", "db.shop.svc", "db"], {"DB": "db"}), [], addresses)
+    assert made.argv[-2:] == ["127.1.2.3", "db"]
+    assert made.environment["DB"] == "db"
+    assert json.loads(made.environment["TANDEM_ROOT_MAP"]) == addresses
 
 
 def test_a_mount_below_a_folder_of_the_machine_leaves_no_trace_there(sandboxed: Bench) -> None:

@@ -29,6 +29,12 @@ TERMINAL_PAUSE = 10.0
 """Seconds of the first pause after a fault that only a change of the world can heal."""
 
 
+SOONEST = dt.timedelta(milliseconds=10)
+"""A plan that wants to be looked at in the past would otherwise be looked at without end."""
+QUIET_PAUSE = 1.0
+"""Faults that are tried again sooner than this (seconds) are not worth a line in the log."""
+
+
 class Recorder(Protocol):
     """Makes Kubernetes Events of intents; must not raise. See ``observability.events``."""
 
@@ -71,7 +77,7 @@ class Worker:
         try:
             self._reconcile(work)
         except (Conflict, AlreadyExists) as error:
-            return self._retry_soon(work, error)
+            return self._retry(work, "conflict", error)
         except TemporaryError as error:
             return self._retry(work, "temporary", error)
         except TerminalError as error:
@@ -89,15 +95,8 @@ class Worker:
             if self.recorder is not None:
                 self.recorder.record(intent)
         if plan.wake_at is not None:
-            self.queue.add_at(work, plan.wake_at)
-
-    def _retry_soon(self, work: Work, error: Exception) -> str:
-        """The first time at once: what we lost against is in the cache by then, or soon."""
-        if self.backoff.failures(work):
-            return self._retry(work, "conflict", error)
-        self.backoff.failed(work)
-        self.queue.add(work)
-        return "conflict"
+            soonest = self.clock.now() + SOONEST
+            self.queue.add_at(work, max(soonest, plan.wake_at))
 
     def _retry(self, work: Work, kind: str, error: Exception, *, at_least: float = 0.0) -> str:
         pause = self.backoff.failed(work, at_least=at_least)
@@ -107,10 +106,11 @@ class Worker:
 
 
 def _log(work: Work, kind: str, error: Exception, pause: float) -> None:
-    """A conflict is everyday life; a bug needs its traceback."""
-    level = {"conflict": logging.DEBUG, "bug": logging.ERROR}.get(kind, logging.WARNING)
+    """A conflict is everyday life, and a moment's failure is none; a bug needs its traceback."""
+    everyday = kind == "conflict" or (kind == "temporary" and pause < QUIET_PAUSE)
+    level = logging.DEBUG if everyday else logging.WARNING
     logger.log(
-        level,
+        logging.ERROR if kind == "bug" else level,
         "reconcile failed (%s), again in %.3g s: %s",
         kind,
         pause,

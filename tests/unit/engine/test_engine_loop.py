@@ -202,6 +202,16 @@ def test_a_key_is_looked_at_again_at_the_moment_its_plan_names(world: World) -> 
     assert loop.next_due() is None
 
 
+def test_a_plan_that_wants_to_be_looked_at_in_the_past_does_not_spin(world: World) -> None:
+    loop = world.loop(lambda obj, view, now: Plan(wake_at=START - dt.timedelta(hours=1)))
+    world.give()
+    loop.settle()
+    assert loop.stats.reconciles["test", "ok"] == 1
+    due = loop.next_due()
+    assert due is not None
+    assert due > world.clock.now()
+
+
 def test_a_deleted_object_is_looked_at_once_more(world: World) -> None:
     seen: list[bool] = []
 
@@ -407,6 +417,22 @@ def test_a_fault_of_one_key_is_tried_again_and_harms_no_other(
     due = loop.next_due()
     assert due is not None
     assert due - START <= dt.timedelta(seconds=longest)
+
+
+def test_a_short_failure_is_not_worth_a_line_but_a_long_one_is(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    def decide(obj: Obj, view: View, now: dt.datetime) -> Plan:
+        raise ApiUnavailable("down")
+
+    world.give()
+    loop = world.loop(decide)
+    loop.settle()
+    assert caplog.records == []
+    for _ in range(12):
+        world.clock.advance(10)
+        loop.settle()
+    assert "reconcile failed (temporary)" in caplog.text
 
 
 def test_a_bug_is_logged_with_its_traceback_and_the_key(

@@ -175,7 +175,7 @@ def every_session_ends(world: World) -> bool:
 
 
 def a_recovery_point_is_a_good_backup(target: Target) -> bool:
-    """A snapshot counts as a recovery point only if its backup succeeded as a whole."""
+    """A snapshot is a recovery point only if its backup is whole."""
     return not target.point or (target.work == "good" and target.report == "Succeeded")
 
 

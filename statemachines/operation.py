@@ -264,10 +264,12 @@ def session_write(
     rules: OperatorRules, seen: SessionSeen, targets: tuple[TargetSeen, ...]
 ) -> Write | None:
     """The first write of a session's controller; None: nothing is to do."""
-    judged: tuple[TargetSeen, ...] = ()
-    if seen.owns_targets or seen.targets_are_free:
-        judged = _judge_all(rules, seen, targets)
+    started = seen.own.phase == "Running" or seen.owns_targets
+    judged = _judge_all(rules, seen, targets, started=started)
     phase = advance(rules.session, seen.own.phase, _observe_session(seen, judged)).state
+    if phase == "Running" and not started:
+        judged = _judge_all(rules, seen, targets, started=True)
+        phase = advance(rules.session, phase, _observe_session(seen, judged)).state
     if phase in ("Pending", "Skipped"):
         judged = ()
     if phase != seen.own.phase or (judged and judged != targets) or rules.writes_what_is_so:
@@ -279,12 +281,15 @@ def session_write(
 
 
 def _judge_all(
-    rules: OperatorRules, seen: SessionSeen, targets: tuple[TargetSeen, ...]
+    rules: OperatorRules, seen: SessionSeen, targets: tuple[TargetSeen, ...], *, started: bool
 ) -> tuple[TargetSeen, ...]:
-    """The targets as the session would leave them, each after those before it."""
+    """The targets as the session would leave them, each after those before it.
+
+    None while the row of targets is another session's.
+    """
     own = seen.own
-    begins = own.listed and not seen.must_be_skipped
-    started = begins or own.phase == "Running" or seen.owns_targets
+    if not (seen.owns_targets or seen.targets_are_free):
+        return ()
     judged: tuple[TargetSeen, ...] = ()
     for each in targets:
         turn = rules.has_its_turn(tuple(before.phase for before in judged), seen.order)
@@ -384,7 +389,7 @@ def repository_write(rules: OperatorRules, frame: Frame, *, good: bool) -> Write
     intents = rules.repository.intents(_repository_state(rules, after, due=due))
     if repository.EXCLUSIVE_LOCK in intents and after.maintaining == NOBODY:
         after = after._replace(maintaining=after.owner)
-    elif repository.SESSIONS_MAY_BE_LISTED in intents and not due:
+    if repository.SESSIONS_MAY_BE_LISTED in intents:
         after = _with_next(rules, after)
     if after != frame:
         marks = tuple((each.listed, each.maintained) for each in after.sessions)
@@ -435,7 +440,7 @@ def _with_next(rules: OperatorRules, frame: Frame) -> Frame:
             and rules.may_be_listed(frame, number)
             and not rules.must_be_skipped(frame, number)
         ):
-            return with_session(frame, number, own._replace(listed=True))
+            frame = with_session(frame, number, own._replace(listed=True))
     return frame
 
 

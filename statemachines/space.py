@@ -78,9 +78,9 @@ class Space:
         self._seen_cells = Kept(self._see_cell)
         self._decisions = Kept(self._decide)
         self._rebuilds = Kept(self._rebuild)
-        self._cleaned = Kept(self._tidy_cell)
-        self._is_overdue = Kept(self._overdue)
-        self._tidied = Kept(self._tidy_rest)
+        self._tidied_cells = Kept(self._tidy_cell)
+        self._begins_overdue = Kept(self._is_begun_overdue)
+        self._tidied_rests = Kept(self._tidy_rest)
         self._briefs = Kept(self._brief)
         self._checks = Kept(self._check)
         self._world_checks: dict[Any, Invariant | None] = {}
@@ -116,7 +116,9 @@ class Space:
         found = [step for _, step in moves]
         if late is not None:
             found += self._arrivals(state, faults)
-        elif faults:
+        else:
+            found += self._lost(state, writes)
+        if late is None and faults:
             for controller, write in writes:
                 others = (step for mover, step in moves if mover != controller)
                 found += self._slow(state, others, controller, write, faults)
@@ -243,14 +245,21 @@ class Space:
         return self._step(move, state, after, wrong)
 
     def _twice(self, controller: str, write: Write, after: State) -> Invariant | None:
-        """Invariants 9 and 10: what the same controller would write right behind its write."""
+        """Invariant 9: what the same controller would write right behind its write."""
         again = self._decision(controller, after)
         if again is not None and again.object == write.object:
             return invariants.broken(invariants.TWO_PASSES, again, None)
-        if write.object[:-1] == "session " and write.frame is not None and write.frame.values[2]:
-            rebuilt: Invariant | None = self._rebuilds[self._sight(controller, after)]
-            return rebuilt
         return None
+
+    def _lost(self, state: State, writes: list[tuple[str, Write]]) -> Iterator[Step]:
+        """Invariant 10: what becomes of a settled session if its phases are lost."""
+        owner = self._rests.meant[state[0]].frame.owner
+        writer = f"session {owner}"
+        settled = all(write.object != writer for _, write in writes)
+        if owner != NOBODY and settled:
+            wrong = self._rebuilds[self._sight(writer, state)]
+            if wrong is not None:
+                yield Step(Move(f"the phases of {writer} are lost", FAIR), state, state, wrong)
 
     def _rebuild(self, _controller: str, seen: int, *cells: int) -> Invariant | None:
         view: operation.SessionSeen = self._seen.meant[seen]
@@ -266,13 +275,14 @@ class Space:
             return (rest, *state[1:])
         pairs = zip(state[1:], write.targets, strict=True)
         cells = [c if patch is None else self._patched_cells[c, patch] for c, patch in pairs]
-        if self._is_overdue[rest,]:  # a runner reads the deadline in the session's status
+        if self._begins_overdue[state[0], rest]:  # a runner reads it in the session's status
             cells = [self._mapped[environment.stopped, cell] for cell in cells]
         return (rest, *cells)
 
-    def _overdue(self, rest: int) -> bool:
-        frame: Frame = self._rests.meant[rest].frame
-        return frame.owner != NOBODY and frame.sessions[frame.owner].late
+    def _is_begun_overdue(self, before: int, after: int) -> bool:
+        old: Frame = self._rests.meant[before].frame
+        new: Frame = self._rests.meant[after].frame
+        return old.owner != new.owner != NOBODY and new.sessions[new.owner].late
 
     def _patch_rest(self, rest: int, patch: Patch) -> int:
         frame, late = self._rests.meant[rest]
@@ -403,19 +413,14 @@ class Space:
         frame, late = self._rests.meant[state[0]]
         if late is not None:
             return state if self._matters(state) else self._cleared(self._forgotten(state))
+        if frame.owner != NOBODY and frame.sessions[frame.owner].phase in FINAL_SESSION:
+            world = self.world(state)
+            if tidying.is_over(world):
+                state = self._state(tidying.row_cleared(world))
         if not self._tidies:
             return state
-        cleaned = self._cleaned
-        state = (self._tidied[state[0],], *state[1:])
-        cells = [cleaned[cell,] for cell in state[1:]]
-        if frame.owner == NOBODY or frame.sessions[frame.owner].phase not in FINAL_SESSION:
-            return (state[0], *cells)
-        world = self.world((state[0], *cells))
-        return (
-            self._state(tidying.row_cleared(world))
-            if tidying.is_over(world)
-            else (state[0], *cells)
-        )
+        tidied = self._tidied_cells
+        return (self._tidied_rests[state[0],], *[tidied[cell,] for cell in state[1:]])
 
     def _tidy_rest(self, rest: int) -> int:
         return self._rests[Rest(tidying.tidy_frame(self._rests.meant[rest].frame))]

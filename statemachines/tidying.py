@@ -46,14 +46,15 @@ def tidy_target(target: Target) -> Target:
     if target.phase != "Pending" and _is_decided(target):
         claim: Claim = "none" if target.report != "none" else "dead"
         return _without_runner(target)._replace(claim=claim, phase="Running")
-    if target.kind == SIDECAR and target.runner == "ready" and target.phase == "Pending":
+    idle = target.phase == "Pending" or target.overdue
+    if target.kind == SIDECAR and target.runner == "ready" and idle:
         return target._replace(runner="none")
     return target
 
 
 def _is_decided(target: Target) -> bool:
     """Whether the operator, and nobody else, has something to say of a target."""
-    return target.report != "none" or target.claim == "dead" or (target.overdue and target.exists)
+    return target.report != "none" or target.claim == "dead"
 
 
 def _without_runner(target: Target) -> Target:
@@ -130,4 +131,4 @@ def row_cleared(world: World) -> World:
         blank = Target(each.kind, exists=each.exists, sidecar=each.sidecar, owed=each.owed)
         targets.append(blank if each.kind == JOB else blank._replace(runner=each.runner))
     frame = with_session(frame, frame.owner, own)._replace(owner=NOBODY)
-    return World(tidy_frame(frame), tuple(targets))
+    return World(frame, tuple(targets))

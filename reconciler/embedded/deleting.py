@@ -40,6 +40,8 @@ class DeleteOptions:
         """From the body's DeleteOptions; the query's values fill what it does not say."""
         said: JsonObject = {**query, **(body if isinstance(body, dict) else {})}
         conditions = said.get("preconditions") or {}
+        if not isinstance(conditions, dict):
+            raise refusals.bad_request("preconditions is no object")
         orphan = said.get("orphanDependents")
         propagation = said.get("propagationPolicy") or ""
         if not propagation and orphan is not None:
@@ -49,9 +51,16 @@ class DeleteOptions:
             uid=conditions.get("uid") or "",
             version=conditions.get("resourceVersion") or "",
             propagation=propagation,
-            grace=None if grace is None else int(grace),
+            grace=_whole(grace),
             dry_run="All" in (said.get("dryRun") or ()),
         )
+
+
+def _whole(value: Any) -> int | None:
+    try:
+        return None if value is None else int(value)
+    except (TypeError, ValueError):
+        raise refusals.bad_request(f"gracePeriodSeconds is no number: {value}") from None
 
 
 def delete(world: World, kind: Kind, obj: JsonObject, options: DeleteOptions) -> JsonObject:

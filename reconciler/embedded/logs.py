@@ -50,5 +50,7 @@ def shown(chunks: Iterable[bytes], query: Mapping[str, str]) -> Iterator[bytes]:
     wanted = query.get("tailLines")
     if wanted is None or query.get("follow") in ("true", "1"):
         return iter(chunks)
+    if not wanted.isdecimal():
+        raise refusals.bad_request(f"tailLines is no number: {wanted}")
     lines = b"".join(chunks).splitlines(keepends=True)
     return iter(deque(lines, maxlen=int(wanted)))

@@ -33,6 +33,8 @@ def json_patch(target: JsonObject, operations: Any) -> JsonObject:
         )
     document: Any = {"": target}
     for operation in operations:
+        if not isinstance(operation, dict):
+            raise refusals.bad_request("json: cannot unmarshal into Go value of type Operation")
         _operate(document, operation)
     result: JsonObject = document[""]
     return result
@@ -45,7 +47,7 @@ def _unprocessable() -> refusals.Refusal:
 
 
 def _operate(document: Any, operation: JsonObject) -> None:
-    kind, path = operation.get("op"), operation.get("path", "")
+    kind, path = operation.get("op"), _pointer(operation, "path")
     if kind == "add":
         _add(document, path, operation.get("value"))
     elif kind == "remove":
@@ -54,14 +56,21 @@ def _operate(document: Any, operation: JsonObject) -> None:
         _find(document, path)
         _set(document, path, operation.get("value"))
     elif kind == "move":
-        _add(document, path, _remove(document, operation["from"]))
+        _add(document, path, _remove(document, _pointer(operation, "from")))
     elif kind == "copy":
-        _add(document, path, copy.deepcopy(_find(document, operation["from"])))
+        _add(document, path, copy.deepcopy(_find(document, _pointer(operation, "from"))))
     elif kind == "test":
         if _find(document, path) != operation.get("value"):
             raise _unprocessable()
     else:
         raise _unprocessable()
+
+
+def _pointer(operation: JsonObject, key: str) -> str:
+    path = operation.get(key)
+    if not isinstance(path, str) or not path.startswith("/"):
+        raise _unprocessable()  # the whole document is never replaced or moved
+    return path
 
 
 def _steps(path: str) -> list[str]:
@@ -79,7 +88,7 @@ def _parent(document: Any, path: str) -> tuple[Any, str]:
 def _child(place: Any, step: str) -> Any:
     if isinstance(place, dict) and step in place:
         return place[step]
-    if isinstance(place, list) and step.lstrip("-").isdigit() and int(step) < len(place):
+    if isinstance(place, list) and step.isdecimal() and int(step) < len(place):
         return place[int(step)]
     raise _unprocessable()
 
@@ -92,10 +101,9 @@ def _find(document: Any, path: str) -> Any:
 def _add(document: Any, path: str, value: Any) -> None:
     place, last = _parent(document, path)
     if isinstance(place, list):
-        position = len(place) if last == "-" else int(last)
-        if position > len(place):
+        if last != "-" and not (last.isdecimal() and int(last) <= len(place)):
             raise _unprocessable()
-        place.insert(position, value)
+        place.insert(len(place) if last == "-" else int(last), value)
     else:
         _set(document, path, value)
 

@@ -2,11 +2,32 @@
 
 It is a ``cluster.transport.Transport``: the engine, the simulation and the tests call it
 in-process; ``embedded.http`` puts it behind HTTP for kubectl and other clients. All methods may be
-called from any thread.
+called from any thread. The stories in ``tests/differential/cases`` are told to it and to a real
+Kubernetes 1.20, and the answers compared.
 
-Limits, on purpose: no authentication or authorisation (whoever asks is admitted), no admission
-webhooks, no protobuf, no conversion between versions of a kind beyond ``apiVersion``, no exec,
-attach or port-forward. Nothing is kept on disk.
+**Limits, on purpose.** Whoever asks is admitted: no authentication, no authorisation, no admission
+webhooks, no quotas. No protobuf, no aggregated discovery (clients fall back), no exec, attach or
+port-forward. CRD versions differ in ``apiVersion`` and schema only (conversion strategy None); CEL
+rules (``x-kubernetes-validations``) are not evaluated. Built-in kinds are checked for the faults
+that people make, not for every one. Quantities are not brought into canonical form. OpenAPI has
+no descriptions of built-in kinds. Disruption budgets do not hold back evictions. Nothing is on
+disk. Controllers (``embedded.controllers``) and nodes are not part of it: it leaves the finalizers
+``foregroundDeletion``, ``orphan`` and a namespace's ``kubernetes`` to them.
+
+**Differences from Kubernetes 1.20, as later versions have it**: batch/v1 CronJobs, and newer fields
+of built-in kinds are known; Jobs and CronJobs have a generation; managedFields tell the status
+subresource apart, know the schemas of custom resources, hold empty structs (``emptyDir: {}``) and
+nothing of a status that a create may not write; faults in lists name the item's index
+(``spec.parts[2].id``); values of a wrong type are worded ``cannot unmarshal string into Go struct
+field ...``; fields that an apply does not know are refused for custom resources too; a JSON patch
+``replace`` of what is not there is refused; namespaces have the label
+``kubernetes.io/metadata.name``.
+
+**Other differences**: Pods get no volume with a service account's token; claims and volumes are
+not held by a protection finalizer; every fault is told once (1.20 tells some twice); tables have
+no column descriptions, and a few rare kinds show name and age only; an unknown path is a Status
+404, not a plain-text page; Jobs get the labels of 1.20 (``job-name``, ``controller-uid``) and not
+the prefixed ones besides.
 """
 
 from __future__ import annotations

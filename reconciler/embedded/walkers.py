@@ -137,8 +137,10 @@ def _scalar(node: Node, value: Any, path: str) -> Any:
         or (known == "number" and kind in (int, float))
         or (node.int_or_string and kind in (int, str))
     )
-    if fits or (known == "string" and not node.format and kind in (int, float) and _quantity(path)):
+    if fits:
         return value
+    if known == "string" and not node.format and kind in (int, float) and _quantity(path):
+        return _quantity_text(value)
     if kind is float and known == "integer" and value.is_integer():
         return int(value)
     raise Misfit(path, _json_kind(value), _go_type(node))
@@ -152,6 +154,11 @@ def _quantity(path: str) -> bool:
                  "divisor", "overhead", "default", "max", "min", "averageValue")
         for part in parts
     )  # fmt: skip
+
+
+def _quantity_text(value: float) -> str:
+    """A number as a quantity is printed: ``1``, or ``500m`` for a half."""
+    return str(int(value)) if value == int(value) else f"{round(value * 1000)}m"
 
 
 def _go_type(node: Node) -> str:

@@ -161,7 +161,7 @@ def change(
     ``applied`` says that ``make`` has seen to the managed fields itself (server-side apply).
     """
     old = as_version(kind, _stored(world, kind, route))
-    new = make(mutable(old))
+    new = _shaped(kind, make(mutable(old)))
     _refuse_stale(kind, old, new)
     _carry_over(kind, old, new, route.subresource)
     admission.complete(kind, new, options)
@@ -175,6 +175,17 @@ def change(
     if options.dry_run:
         return new
     return _commit(world, kind, new)
+
+
+def _shaped(kind: Kind, new: Any) -> JsonObject:
+    """What a patch made is still an object of its kind. Raises Refusal 400."""
+    if not isinstance(new, dict) or not isinstance(new.get("metadata"), dict):
+        raise refusals.bad_request("the patched object is no object, or its metadata is none")
+    identity = {"kind": kind.name, "apiVersion": kind.resource.api_version}
+    for field, wanted in identity.items():
+        if new.setdefault(field, wanted) != wanted:
+            raise refusals.bad_request(f"{field} cannot be changed to {new[field]}")
+    return new
 
 
 def _commit(world: World, kind: Kind, new: JsonObject) -> JsonObject:

@@ -10,6 +10,7 @@ import pytest
 from reconciler.api.resources import (
     CONFIG_MAPS,
     CRON_JOBS,
+    CUSTOM_RESOURCE_DEFINITIONS,
     DEPLOYMENTS,
     ENDPOINTS,
     EVENTS,
@@ -290,6 +291,22 @@ def test_custom_objects_are_collected_too() -> None:
     assert story.names(sessions) == ["s"]
     story.delete(CONFIG_MAPS, "owner")
     assert story.names(sessions) == []
+
+
+def test_a_deleted_definition_takes_its_objects_along_and_can_come_back() -> None:
+    story = Story()
+    story.cluster.install_crds()
+    story.cluster.settle()
+    repositories = Resource("stash.appscode.com", "v1alpha1", "repositories", "Repository")
+    spec = {"backend": {"local": {"mountPath": "/r", "emptyDir": {}}}}
+    for _ in range(2):
+        story.create(repositories, "r", spec=spec)
+        story.delete(CUSTOM_RESOURCE_DEFINITIONS, "repositories.stash.appscode.com")
+        with pytest.raises(NotFound):
+            story.names(repositories)
+        story.cluster.install_crds()
+        story.cluster.settle()
+        assert story.names(repositories) == []
 
 
 def test_the_same_seed_tells_the_same_story() -> None:

@@ -137,7 +137,10 @@ class Collector:
         for resource in self._served:
             if resource not in self._watches:
                 query = {"watch": "true", "resourceVersion": "0"}
-                watch = self._server.watch(Request("GET", resource.path(), query))
+                try:
+                    watch = self._server.watch(Request("GET", resource.path(), query))
+                except NotFound:
+                    continue  # its CRD has just gone, and the news of it are on their way here
                 watch.on_ready = self._notify
                 self._watches[resource] = watch
 

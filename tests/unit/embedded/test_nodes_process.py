@@ -361,7 +361,7 @@ def _ready(pod: JsonObject) -> bool:
 def test_a_container_that_fails_its_liveness_probe_is_restarted(bench: Bench) -> None:
     probe = {"exec": {"command": ["false"]}, "periodSeconds": 1, "failureThreshold": 1}
     bench.pod("exec sleep 600", container={"livenessProbe": probe}, restartPolicy="Always")
-    bench.wait(lambda pod: (pod["status"].get("containerStatuses") or [{}])[0].get("restartCount"))
+    bench.wait(lambda pod: _restarts(pod) > 0)
 
 
 def test_a_crashing_container_backs_off(bench: Bench) -> None:
@@ -404,6 +404,28 @@ def test_a_followed_log_ends_with_its_container(bench: Bench) -> None:
 
 def _is_waiting(pod: JsonObject) -> bool:
     return "waiting" in pod["status"]["containerStatuses"][0]["state"]
+
+
+def test_a_restarted_node_starts_again_what_ran_and_keeps_its_files(
+    bench: Bench, tmp_path: Path
+) -> None:
+    fields = _mounted({"emptyDir": {}}, "/state")
+    script = 'echo again >> "$0"; cat "$0"; exec sleep 600'
+    fields["container"] |= {"command": ["sh", "-c", script], "args": ["/state/file"]}
+    bench.pod("", restartPolicy="Always", **fields)
+    bench.wait(_running)
+    assert next(bench.node.logs("default", "p", "", follow=True)) == b"again\n"
+    bench.node.stop()
+    isolate = bench.node.processes.isolate
+    folder = tmp_path / "node"
+    bench.node = ProcessNode(bench.client, bench.clock, folder, Settings(), isolate=isolate)
+    bench.node.start()
+    bench.wait(lambda pod: _restarts(pod) == 1)
+    assert next(bench.node.logs("default", "p", "", follow=True)) == b"again\nagain\n"
+
+
+def _restarts(pod: JsonObject) -> int:
+    return int((pod["status"].get("containerStatuses") or [{}])[0].get("restartCount", 0))
 
 
 def test_nothing_outlives_the_node(bench: Bench) -> None:

@@ -1,8 +1,8 @@
 """Every order of what can happen in the small world, and the shortest story of a violation.
 
-``python -m statemachines.exploration`` explores all configurations and prints a table; tests call
-:func:`explore`, also with mutated tables and rules. Must not decide anything: ``operation.py``
-does.
+``python -m statemachines.exploration`` explores all configurations (or those of up to as many
+targets as its argument says) and prints a table; tests call :func:`explore`, also with mutated
+tables and rules. Must not decide anything: ``operation.py`` does.
 
 Rules of this file:
 
@@ -19,6 +19,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections import deque
+from collections.abc import Sequence
 
 import attrs
 
@@ -192,12 +193,15 @@ def configurations(most_targets: int = MOST_TARGETS, faults: int = 2) -> tuple[C
     return tuple(found)
 
 
-def main() -> int:
-    """Explore every configuration and print a table. Exit code 1: an invariant is broken."""
+def main(arguments: Sequence[str]) -> int:
+    """Explore all configurations of up to ``arguments[0]`` targets (3) and print a table.
+
+    Exit code 1: an invariant is broken.
+    """
     line = "{:<40} {:>9} {:>12}  {}\n"
     sys.stdout.write(line.format("configuration", "states", "transitions", "violations"))
     states = transitions = 0
-    for config in configurations():
+    for config in configurations(int(arguments[0]) if arguments else MOST_TARGETS):
         result = explore(config)
         states, transitions = states + result.states, transitions + result.transitions
         found = len(result.violations)
@@ -213,4 +217,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(sys.argv[1:]))

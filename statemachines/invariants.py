@@ -175,7 +175,7 @@ def every_session_ends(world: World) -> bool:
 
 
 def a_recovery_point_is_a_good_backup(target: Target) -> bool:
-    """A snapshot is a recovery point only if its backup is whole."""
+    """A recovery point is the snapshot of a good backup."""
     return not target.point or (target.work == "good" and target.report == "Succeeded")
 
 

@@ -413,8 +413,6 @@ def _repository_state(rules: OperatorRules, frame: Frame, *, due: bool) -> str:
 
 def _is_due(frame: Frame) -> bool:
     """Whether the session that owns the targets is over, and was not followed by maintenance."""
-    if frame.owner == NOBODY:
-        return False
     own = frame.sessions[frame.owner]
     return own.phase in FINAL_SESSION and not own.maintained
 

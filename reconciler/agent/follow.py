@@ -44,10 +44,11 @@ class Sessions:
 
     def refresh(self) -> None:
         """List if nothing is known, then take in every change that has arrived."""
-        if not self._version:
-            self._list()
-        while self.wait(0):
-            pass
+        while True:
+            if not self._version:  # at first, and when the watch was too old
+                self._list()
+            if not self.wait(0):
+                return
 
     def wait(self, seconds: float) -> bool:
         """Take in one change; False when none came in time. Raises as ``Port`` does."""

@@ -14,7 +14,7 @@ from reconciler.agent import backup, events
 from reconciler.agent.follow import Sessions
 from reconciler.agent.patience import Patience
 from reconciler.agent.report import Address, Delivery, HostReport, claim, deliver
-from reconciler.agent.turn import Target, Turn, is_candidate, seconds_left
+from reconciler.agent.turn import Target, Turn, is_candidate, seconds_left, turn
 from reconciler.agent.workshop import Tools, open_workshop
 from reconciler.api.backup import Member
 from reconciler.api.hosts import alias_of, host_name
@@ -57,6 +57,7 @@ class Sidecar:
         self._pod = tools.surroundings.pod()
         self._sessions = Sessions(port, duty.namespace, duty.invoker_kind, duty.invoker_name)
         self._settled: set[tuple[str, str]] = set()
+        self._hosts: dict[str, str] = {}
 
     def run(self) -> None:
         """Until the process is told to stop. Every fault is logged and outlived."""
@@ -98,8 +99,13 @@ class Sidecar:
         )
 
     def _is_ours(self, session: JsonObject) -> bool:
-        now = self._tools.clock.now()
-        return is_candidate(session, self._duty.target, self._pod, now)
+        """Cheap, and without a request once the session's host is known."""
+        now, uid = self._tools.clock.now(), session["metadata"]["uid"]
+        host = self._hosts.get(uid)
+        if host is None:
+            return is_candidate(session, self._duty.target, self._pod, now)
+        mine = turn(session, self._duty.target, host, self._pod, now) is Turn.GO
+        return mine and (uid, host) not in self._settled
 
     def _back_up(self, session: JsonObject) -> bool:
         invoker = decode_invoker(self._invoker_object(), unknown="ignore")
@@ -108,7 +114,8 @@ class Sidecar:
             return False  # the member has left the batch; the operator ends the target
         host = self._host(invoker, index)
         meta = session["metadata"]
-        if (meta["uid"], host) in self._settled:
+        self._hosts[meta["uid"]] = host
+        if not self._is_ours(session):
             return False
         address = Address(self._duty.namespace, meta["name"], meta["uid"], self._duty.target)
         got = claim(self._port, address, host, self._pod, self._tools.clock.now())

@@ -12,7 +12,7 @@ from reconciler.agent.session import Duty, Sidecar
 from reconciler.agent.turn import Target
 from reconciler.api import resources as r
 from reconciler.cluster.transport import Response
-from reconciler.errors import ApiUnavailable, TerminalError
+from reconciler.errors import ApiUnavailable, Gone, TerminalError
 
 WEB = Target("Deployment", "web")
 
@@ -321,3 +321,40 @@ def test_an_invoker_kind_that_starts_no_backups_is_refused_at_start(application)
     duty = Duty("demo", "Deployment", "shop", WEB)
     with pytest.raises(TerminalError, match="BackupBatch or BackupConfiguration, found 'Deploy"):
         Sidecar(application.cluster.port, application.tools, duty)
+
+
+def test_a_pod_that_is_done_asks_nothing_while_its_set_goes_on(application, make) -> None:
+    cluster, target = application.cluster, Target("StatefulSet", "db")
+    cluster.port.delete(r.BACKUP_BATCHES, "demo", "shop")
+    members = [make.member("StatefulSet", "db", alias="db")]
+    cluster.put(r.BACKUP_BATCHES, make.batch(members=members))
+    made = make.session(hosts=[{"hostname": "db-0"}, {"hostname": "db-1"}])
+    made["status"]["targets"][0]["ref"] = {"kind": "StatefulSet", "name": "db"}
+    cluster.put(r.BACKUP_SESSIONS, made)
+    runner = sidecar(application, make.environ(application.root, "db-0", "pod-0"), target)
+    assert runner.step(0) is True
+    runner.step(0)
+    asked = []
+
+    def watch(request, proceed):
+        asked.append(request.path)
+        return proceed(request)
+
+    cluster.server.intercept(watch)
+    for _ in range(5):
+        assert runner.step(0) is False
+    assert asked == []
+
+
+def test_a_watch_that_is_too_old_leads_to_a_new_list(application, make, monkeypatch) -> None:
+    runner = sidecar(application)
+    runner.step(0)
+    stream = runner._sessions._stream
+    application.cluster.put(r.BACKUP_SESSIONS, make.session())
+
+    def gone(_seconds):
+        raise Gone("too old")
+
+    monkeypatch.setattr(type(stream), "next", lambda *_: gone(0) if _[0] is stream else None)
+    assert runner.step(0) is True
+    assert stats(application)[0]["phase"] == "Succeeded"

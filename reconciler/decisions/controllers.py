@@ -31,7 +31,7 @@ from reconciler.api.resources import (
     Key,
     Resource,
 )
-from reconciler.decisions import invoker, repository, session, workload, world
+from reconciler.decisions import invoker, repository, session, sidecars, world
 from reconciler.decisions.controller import Controller, Keys, Watched, nothing, owned_by
 from reconciler.decisions.plan import View
 from reconciler.manifests import labels, names, sidecar
@@ -313,15 +313,33 @@ def session_to_workloads(resource: Resource) -> Keys:
     return keys
 
 
+_READ_WITH_INVOKERS = (
+    *WORKLOADS,
+    REPOSITORIES,
+    SECRETS,
+    PERSISTENT_VOLUME_CLAIMS,
+    APP_BINDINGS,
+    CRON_JOBS,
+    CRON_JOBS_V1BETA1,
+    TASKS,
+    FUNCTIONS,
+    SERVICE_ACCOUNTS,
+    ROLE_BINDINGS,
+)
+"""What is read with the invoker of a workload: its changes wake the invoker, whose status changes
+with them, and that wakes the workload."""
+
+
 def _of_workloads(resource: Resource) -> Controller:
     return Controller(
         name=resource.plural,
         primary=resource,
-        decide=workload.decide_for(resource),
+        decide=sidecars.decide_for(resource),
         watches=(
             *(Watched(other, invoker_to_workloads(other, resource)) for other in INVOKERS),
             Watched(BACKUP_SESSIONS, session_to_workloads(resource)),
             Watched(PODS, owned_by(resource)),
+            *(Watched(read, nothing) for read in _READ_WITH_INVOKERS),
         ),
     )
 

@@ -67,6 +67,7 @@ class World:
     """From the oldest on."""
     cron_jobs: Resource
     cron_job: JsonObject | None
+    is_new: bool
 
     @property
     def namespace(self) -> str:
@@ -104,7 +105,9 @@ def decide_for(resource: Resource) -> Decide:
         if obj is None:
             return Plan()
         head = {"apiVersion": resource.api_version, "kind": resource.kind}
-        return decide_one(observe(resource, {**head, **obj}, view, settings), view, now, settings)
+        return decide_one(
+            observe(resource, {**head, **obj}, view, settings, now=now), view, now, settings
+        )
 
     return decide
 
@@ -113,18 +116,31 @@ def decide_one(seen: World, view: View, now: dt.datetime, settings: Settings) ->
     phase = machine.TABLE.advance(_known(seen), facts(seen, view)).state
     if phase == machine.TERMINATING:
         return _take_down(seen, view, now, settings)
-    writes: list[Write] = list(_finalizer(seen))
-    events: list[EventIntent] = []
-    if phase != machine.PENDING:
-        writes += _set_up(seen, view)
-        events += _injected(seen)
     ready = phase != machine.PENDING
-    writes += _cron_job(seen, view, settings, suspended=_is_suspended(seen, phase), create=ready)
+    sidecars = _sidecars(seen) if ready and seen.is_new else []
+    events = [*_injected(seen)] if sidecars else []
+    suspended = _is_suspended(seen, phase)
+    trigger = list(_cron_job(seen, view, settings, suspended=suspended, create=ready))
     slot = _next_slot(seen, phase, now)
-    writes += _status(seen, phase, slot, now)
+    status = list(_status(seen, phase, slot, now))
+    writes: list[Write] = [*_finalizer(seen), *(_access(seen, view) if ready else ())]
+    # A new invoker takes its success for granted and writes its status once. If the API server
+    # refuses something, that shows a moment later: then the status comes first and says so.
+    writes += [*trigger, *sidecars, *status] if seen.is_new else [*status, *trigger]
     writes += _surplus(seen, view)
-    events += _events(seen)
-    return Plan(tuple(writes), tuple(events), slot)
+    return Plan(tuple(writes), (*events, *_events(seen)), _wake(seen, slot, now))
+
+
+def _wake(seen: World, slot: dt.datetime | None, now: dt.datetime) -> dt.datetime | None:
+    """The next slot; or when a new invoker must look whether all that it wrote is so."""
+    doubtful = seen.is_new and not all(target.is_injected for target in _own_workloads(seen))
+    moments = [slot, world.settled_at(seen.obj, now) if doubtful else None]
+    return min((moment for moment in moments if moment), default=None)
+
+
+def _own_workloads(seen: World) -> Iterator[Target]:
+    """The workloads that may have our sidecar now."""
+    return (target for target in seen.targets if target.sidecar is not None)
 
 
 def _known(seen: World) -> str:
@@ -135,7 +151,15 @@ def _known(seen: World) -> str:
 # -- observing ------------------------------------------------------------------------------------
 
 
-def observe(resource: Resource, obj: JsonObject, view: View, settings: Settings) -> World:
+def observe(
+    resource: Resource,
+    obj: JsonObject,
+    view: View,
+    settings: Settings,
+    *,
+    now: dt.datetime | None = None,
+) -> World:
+    """``now`` tells a new invoker from one that has settled; without it, it counts as settled."""
     meta = obj["metadata"]
     namespace = meta["namespace"]
     typed, faults = world.read_invoker(obj)
@@ -159,6 +183,7 @@ def observe(resource: Resource, obj: JsonObject, view: View, settings: Settings)
         sessions=tuple(world.sessions_of(view, namespace, resource.kind, meta["name"])),
         cron_jobs=cron_jobs,
         cron_job=view.get(cron_jobs, namespace, names.cron_job(meta["name"])),
+        is_new=now is not None and world.is_new(obj, now),
     )
 
 
@@ -219,26 +244,32 @@ def _finalizers(seen: World, wanted: tuple[str, ...]) -> Finalizers:
     return Finalizers(seen.resource, meta["namespace"], meta["name"], version, wanted)
 
 
-def _set_up(seen: World, view: View) -> Iterator[Write]:
+def _access(seen: World, view: View) -> Iterator[Write]:
     """Access first: a sidecar without it would start and fail (spec 10.28)."""
-    accounts = set()
-    for target in seen.targets:
-        if target.sidecar is not None and target.obj is not None and target.resource is not None:
-            account = workload.service_account(target.obj)
-            if account not in accounts:
-                yield from access.for_sidecar(view, seen.namespace, account)
-            accounts.add(account)
-            yield Apply(target.resource, target.sidecar, create=False)
+    found = [target.obj for target in _own_workloads(seen) if target.obj is not None]
+    for account in dict.fromkeys(map(workload.service_account, found)):
+        yield from access.for_sidecar(view, seen.namespace, account)
+
+
+def _sidecars(seen: World) -> list[Write]:
+    return [
+        Apply(target.resource, target.sidecar, create=False)
+        for target in seen.targets
+        if target.resource is not None and target.sidecar is not None
+    ]
 
 
 def _injected(seen: World) -> Iterator[EventIntent]:
-    for target in seen.targets:
-        if target.obj is not None and target.sidecar is not None and not target.is_injected:
-            what = f"{target.ref.kind} {seen.namespace}/{target.ref.name}"
-            message = f"Injected the stash sidecar into {what}."
-            yield EventIntent(
-                target.obj, "Sidecar Injection Succeeded", message, source=workload.SOURCE
-            )
+    for target in _own_workloads(seen):
+        if target.obj is not None and not target.is_injected:
+            yield injected(target, target.obj)
+
+
+def injected(target: Target, obj: JsonObject) -> EventIntent:
+    """The Event that tells of a new or changed sidecar."""
+    what = f"{target.ref.kind} {obj['metadata']['namespace']}/{target.ref.name}"
+    message = f"Injected the stash sidecar into {what}."
+    return EventIntent(obj, "Sidecar Injection Succeeded", message, source=workload.SOURCE)
 
 
 def _is_suspended(seen: World, phase: str) -> bool:
@@ -342,7 +373,7 @@ def _status_wanted(
     is_batch = seen.resource == BACKUP_BATCHES
     if not is_batch:
         for target in seen.targets:
-            own += targets.conditions_of(target, seen.namespace, seen.repository_problem)
+            own += targets.conditions_of(target, seen.namespace, _injection_doubt(seen))
     last = seen.sessions[-1] if seen.sessions else None
     found: JsonObject = {
         **{key: stored[key] for key in ("lastSession", "lastSessionTime") if key in stored},
@@ -359,6 +390,16 @@ def _status_wanted(
     return {key: value for key, value in found.items() if value not in ("", [], None)}
 
 
+def _injection_doubt(seen: World) -> str:
+    """Why a sidecar that could be in its workload is not; "" where it is about to be."""
+    if seen.repository_problem or seen.is_new:
+        return seen.repository_problem
+    return (
+        "The sidecar is not in the pod template yet. If this lasts, the API server refuses it: "
+        "see the operator's log."
+    )
+
+
 def _last(session: JsonObject, now: dt.datetime) -> JsonObject:
     moment = conditions.timestamp(world.created(session, now))
     return {"lastSession": world.name_of(session), "lastSessionTime": moment}
@@ -373,7 +414,7 @@ def _member_conditions(seen: World, now: dt.datetime) -> list[JsonObject]:
     entries = []
     for target in seen.targets:
         old = stored.get((target.ref.kind, target.ref.name))
-        found = targets.conditions_of(target, seen.namespace, seen.repository_problem)
+        found = targets.conditions_of(target, seen.namespace, _injection_doubt(seen))
         entries.append(
             {
                 "target": encode(target.ref),
@@ -441,8 +482,8 @@ def _cron_job_created(seen: World, phase: str) -> Condition:
         return Condition.of(
             c.CRON_JOB_CREATED, holds=False, reason=conditions.NAME_TAKEN, message=message
         )
-    wanted = phase not in (machine.PENDING, machine.TERMINATING) or seen.cron_job is not None
-    created = (wanted and not seen.faults) or seen.cron_job is not None
+    about_to_be = seen.is_new and phase not in (machine.PENDING, machine.TERMINATING)
+    created = about_to_be or seen.cron_job is not None
     return Condition.of(
         c.CRON_JOB_CREATED,
         holds=created,
@@ -450,7 +491,8 @@ def _cron_job_created(seen: World, phase: str) -> Condition:
         message=(
             f"CronJob {seen.namespace}/{name} triggers the sessions."
             if created
-            else "The CronJob is not made before everything that the sessions need is there."
+            else "The CronJob is not there yet: it is made when everything that the sessions need "
+            "is there. If this lasts, the API server refuses it: see the operator's log."
         ),
     )
 

@@ -37,6 +37,8 @@ class Target:
     """The invoker that keeps this one out of the workload, as words; or ""."""
     owned: bool
     """A workload that another one makes (a Deployment's ReplicaSet)."""
+    mount_problem: str
+    """A volume mount of the member that the workload has no volume for, as words; or ""."""
     sidecar: JsonObject | None
     """The object to apply, for a workload that may have our sidecar now."""
     task_faults: tuple[Fault, ...]
@@ -54,6 +56,16 @@ class Target:
         """Whether the workload's template has the sidecar as it is wanted now."""
         return (
             self.obj is not None and self.sidecar is not None and is_applied(self.obj, self.sidecar)
+        )
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether the workload carries our sidecar at all, perhaps an older one."""
+        return (
+            self.obj is not None
+            and self.sidecar is not None
+            and sidecar.mark_of(self.obj) == sidecar.mark_of(self.sidecar)
+            and sidecar.of(self.obj) is not None
         )
 
 
@@ -97,7 +109,9 @@ def _read_one(  # noqa: PLR0917 -- private, and called once
         found = {"apiVersion": resource.api_version, "kind": resource.kind, **found}
     other = workload.is_held_by(view, found, obj) if found and is_workload else None
     owned = bool(found and is_workload and workload.is_owned(found))
-    free = found is not None and is_workload and other is None and not owned
+    at = f"{invoker.member_path(index)}.target"
+    problem = mount_problem(found, target, at) if found and is_workload else ""
+    free = found is not None and is_workload and other is None and not owned and not problem
     return Target(
         index=index,
         member=member,
@@ -106,6 +120,7 @@ def _read_one(  # noqa: PLR0917 -- private, and called once
         obj=found,
         holder=f"{other['kind']} {invoker.namespace}/{world.name_of(other)}" if other else "",
         owned=owned,
+        mount_problem=problem,
         sidecar=(
             sidecar.build(found, invoker=invoker, member=member, repository=repository, image=image)
             if free and found is not None and repository is not None
@@ -115,6 +130,22 @@ def _read_one(  # noqa: PLR0917 -- private, and called once
         if is_workload
         else tuple(task_faults(view, invoker, index, repository, image)),
     )
+
+
+def mount_problem(obj: JsonObject, target: BackupTarget, path: str) -> str:
+    """The first volume mount that names a volume which the workload does not have."""
+    pod = obj["spec"]["template"].get("spec") or {}
+    claims = obj["spec"].get("volumeClaimTemplates") or ()
+    known = [item["name"] for item in pod.get("volumes") or ()]
+    known += [item["metadata"]["name"] for item in claims]
+    for index, mount in enumerate(target.volume_mounts):
+        if mount.get("name") not in known:
+            problem = f"{obj['kind']} {world.name_of(obj)} has no such volume"
+            remedy = f"name one of its volumes ({', '.join(known) or 'it has none'})"
+            return str(
+                Fault(f"{path}.volumeMounts[{index}].name", problem, remedy, mount.get("name"))
+            )
+    return ""
 
 
 # -- tasks ----------------------------------------------------------------------------------------
@@ -192,10 +223,12 @@ def _injection_problem(target: Target, namespace: str, repository_problem: str) 
     what = f"{target.ref.kind} {namespace}/{target.ref.name}"
     if target.obj is None:
         return f"{what} does not exist."
-    if target.is_injected:
+    if target.is_marked:
         return ""
     if target.owned:
         return f"{what} belongs to another object; name its owner as the target instead."
+    if target.mount_problem:
+        return target.mount_problem
     if target.holder:
         return (
             f"{what} already has the sidecar of {target.holder}; "

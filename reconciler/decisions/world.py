@@ -58,6 +58,18 @@ def created(obj: JsonObject, now: dt.datetime) -> dt.datetime:
     return dt.datetime.fromisoformat(text) if text else now
 
 
+SETTLING = dt.timedelta(seconds=10)
+"""So long a new invoker sets itself up by one plan that takes its own success for granted."""
+
+
+def settled_at(obj: JsonObject, now: dt.datetime) -> dt.datetime:
+    return created(obj, now) + SETTLING
+
+
+def is_new(obj: JsonObject, now: dt.datetime) -> bool:
+    return now < settled_at(obj, now)
+
+
 def terminating(obj: JsonObject) -> bool:
     return bool(obj["metadata"].get("deletionTimestamp"))
 

@@ -201,7 +201,10 @@ class Builders:
                 "replicas": replicas,
                 "template": {
                     "metadata": {"labels": {"app": name}},
-                    "spec": {"containers": [{"name": "app", "image": "app:1"}]},
+                    "spec": {
+                        "containers": [{"name": "app", "image": "app:1"}],
+                        "volumes": [{"name": "data", "emptyDir": {}}],
+                    },
                 },
             },
         }

@@ -57,10 +57,10 @@ def test_a_new_batch_is_set_up_in_one_plan_access_first_and_status_last(ready, m
     assert names_of(decide(ready, make)) == [
         "Finalizers web",
         "Apply RoleBinding/stash-sidecar-default",
-        "Apply Deployment/front",
         "Apply ServiceAccount/stash-cron-job",
         "Apply RoleBinding/stash-cron-job",
         "Apply CronJob/stash-backup-web",
+        "Apply Deployment/front",
         "Status web",
     ]
 
@@ -77,10 +77,75 @@ def test_with_shared_access_a_batch_costs_four_writes_from_cold(ready, make):
     view.add(batch)
     assert names_of(decide(view, make)) == [
         "Finalizers web",
-        "Apply Deployment/back",
         "Apply CronJob/stash-backup-web",
+        "Apply Deployment/back",
         "Status web",
     ]
+
+
+LATER = dt.timedelta(seconds=10)
+
+
+def test_what_the_api_server_refuses_is_told_a_moment_later_and_keeps_nothing_else(ready, make):
+    """Nothing of the first plan came through; the second begins with the status."""
+    ready.add(make.batch())
+    assert decide(ready, make).wake_at == make.now + LATER
+    later = make.now + LATER
+    plan = decide(ready, make, later)
+    assert names_of(plan) == [
+        "Apply RoleBinding/stash-sidecar-default",
+        "Status web",
+        "Apply ServiceAccount/stash-cron-job",
+        "Apply RoleBinding/stash-cron-job",
+        "Apply CronJob/stash-backup-web",
+    ]
+    ready.carry_out(plan)
+    found = member_condition(ready, "StashSidecarInjected")
+    assert (found["status"], found["reason"]) == ("False", "SidecarInjectionFailed")
+    assert "the API server refuses it" in found["message"]
+    assert condition(ready, "CronJobCreated")["status"] == "False"
+    settle(ready, make, later)
+    assert condition(ready, "CronJobCreated")["status"] == "True"
+
+
+def test_a_mount_of_a_volume_that_the_workload_does_not_have_is_told_with_its_path(ready, make):
+    member = make.member()
+    member["target"]["volumeMounts"][0]["name"] = "wrong"
+    ready.add(make.batch(member, make.member("PersistentVolumeClaim", "uploads")))
+    settle(ready, make)
+    message = member_condition(ready, "StashSidecarInjected")["message"]
+    assert message.startswith("spec.members[0].target.volumeMounts[0].name: Deployment front has")
+    assert "data" in message
+    assert ("CronJob", "shop", "stash-backup-web") in ready.objects
+    ready.set_spec("BackupBatch", "web", members=[make.member()])
+    settle(ready, make)
+    assert member_condition(ready, "StashSidecarInjected")["status"] == "True"
+
+
+def test_a_volume_claim_template_is_a_volume_too(ready, make):
+    cache = make.workload("StatefulSet", "cache")
+    cache["spec"]["template"]["spec"].pop("volumes")
+    cache["spec"]["volumeClaimTemplates"] = [{"metadata": {"name": "data"}}]
+    ready.add(cache, make.batch(make.member("StatefulSet", "cache")))
+    settle(ready, make)
+    assert member_condition(ready, "StashSidecarInjected")["status"] == "True"
+
+
+def test_a_workload_without_any_volume_says_so(ready, make):
+    front = make.workload()
+    front["spec"]["template"]["spec"].pop("volumes")
+    ready.add(front, make.batch())
+    settle(ready, make)
+    assert "it has none" in member_condition(ready, "StashSidecarInjected")["message"]
+
+
+def test_an_edited_sidecar_is_still_said_to_be_there_while_it_changes(ready, make):
+    ready.add(make.batch())
+    settle(ready, make)
+    ready.set_spec("BackupBatch", "web", members=[make.member(tempDir={"disableCaching": True})])
+    settle(ready, make, make.now + LATER)
+    assert member_condition(ready, "StashSidecarInjected")["status"] == "True"
+    assert status(ready)["phase"] == "Injecting"
 
 
 def test_a_second_look_writes_nothing(ready, make):

@@ -54,6 +54,9 @@ def worlds(draw, empty, make):
     if draw(st.booleans()):
         view.add(make.batch(*members, **spec))
         if draw(st.booleans()):
+            long_ago = make.stamp(make.now - dt.timedelta(days=1))
+            view.set_meta("BackupBatch", "web", creationTimestamp=long_ago)
+        if draw(st.booleans()):
             view.set_meta("BackupBatch", "web", deletionTimestamp=make.stamp(make.now))
     if draw(st.booleans()):
         view.add(make.configuration(**members[0]))

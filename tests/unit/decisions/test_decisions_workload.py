@@ -8,15 +8,19 @@ import pytest
 
 from reconciler.api import resources as r
 from reconciler.api.resources import Key
-from reconciler.decisions import workload
+from reconciler.decisions import sidecars, workload
 from reconciler.decisions.plan import Apply, Delete
 from reconciler.manifests import labels
 
 KINDS = {resource.kind: resource for resource in r.WORKLOADS}
 
 
-def decide(view, make, kind="Deployment", name="front"):
-    return workload.decide_for(KINDS[kind])(Key("shop", name), view, make.now, make.settings)
+LATER = dt.timedelta(minutes=1)
+
+
+def decide(view, make, kind="Deployment", name="front", *, after=LATER):
+    now = make.now + after
+    return sidecars.decide_for(KINDS[kind])(Key("shop", name), view, now, make.settings)
 
 
 def mark(view, kind="Deployment", by="BackupBatch/web"):
@@ -107,13 +111,63 @@ def test_nobody_holds_what_nobody_wants(view, make):
     assert workload.is_held_by(view, front, make.batch()) is None
 
 
+# -- injection ------------------------------------------------------------------------------------
+
+
+def applied(plan):
+    return [w.obj["metadata"]["name"] for w in plan.writes if isinstance(w, Apply)]
+
+
+def test_a_new_workload_gets_its_sidecar_and_the_access_for_it(ready, make):
+    ready.add(make.batch())
+    plan = decide(ready, make)
+    assert applied(plan) == ["stash-sidecar-default", "front"]
+    assert [event.reason for event in plan.events] == ["Sidecar Injection Succeeded"]
+    ready.carry_out(plan)
+    assert ready.carry_out(decide(ready, make)) == 0
+    assert not decide(ready, make).events
+
+
+def test_the_sidecars_of_a_new_batch_are_left_to_its_own_plan(ready, make):
+    ready.add(make.batch())
+    plan = decide(ready, make, after=dt.timedelta(0))
+    assert not plan.writes
+    assert plan.wake_at == make.now + dt.timedelta(seconds=10)
+
+
+def test_a_sidecar_that_somebody_edits_is_applied_again_without_an_event(ready, make):
+    ready.add(make.configuration())
+    ready.carry_out(decide(ready, make))
+    assert applied(decide(ready, make)) == ["front"]
+    assert not decide(ready, make).events
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda v: v.remove("Secret", "backend"),
+        lambda v: v.set_spec("BackupBatch", "web", schedule="x"),
+        lambda v: v.set_spec("BackupBatch", "web", members=[{"target": {"ref": FRONT}}, 7]),
+        lambda v: v.set_meta("Deployment", "front", ownerReferences=[{"controller": True}]),
+    ],
+    ids=["no secret", "invalid", "unreadable", "owned"],
+)
+def test_without_what_it_needs_no_sidecar_comes(ready, make, change):
+    ready.add(make.batch())
+    change(ready)
+    assert not decide(ready, make).writes
+
+
+FRONT = {"kind": "Deployment", "name": "front"}
+
+
 # -- pods that do not roll ------------------------------------------------------------------------
 
 
 @pytest.fixture
 def replicas(view, make):
     """A ReplicaSet of its own with a sidecar in its template, and two old pods."""
-    view.add(make.batch(make.member("ReplicaSet", "front")))
+    view.add(make.batch(make.member("ReplicaSet", "front"), schedule="nonsense"))
     found = make.workload("ReplicaSet", "front", replicas=2)
     found["spec"]["template"]["metadata"]["annotations"] = {labels.SIDECAR_HASH: "new"}
     view.add(found)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import pathlib
 import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -160,12 +162,42 @@ class HttpServer:
         except refusals.Refusal as refusal:
             return _answer(_refused(refusal))
         response = await _chunked(incoming, "text/plain")
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+        feeder = _Feeder(chunks, asyncio.get_running_loop(), queue)
+        feeder.start()
         try:
-            while (chunk := await self._in_pool(next, chunks, None)) is not None:
+            while (chunk := await queue.get()) is not None:
                 await response.write(chunk)
         except ConnectionError:
             pass  # the client left
+        finally:
+            feeder.wanted = False
         return response
+
+
+class _Feeder(threading.Thread):
+    """Reads one log, which may block for as long as a container is silent, into a queue."""
+
+    def __init__(
+        self,
+        chunks: Iterator[bytes],
+        loop: asyncio.AbstractEventLoop,
+        queue: asyncio.Queue[bytes | None],
+    ) -> None:
+        super().__init__(name="embedded-log", daemon=True)
+        self._chunks, self._loop, self._queue = chunks, loop, queue
+        self.wanted = True
+
+    def run(self) -> None:
+        for chunk in self._chunks:
+            if not self.wanted:
+                return
+            self._put(chunk)
+        self._put(None)
+
+    def _put(self, chunk: bytes | None) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody reads any more
+            self._loop.call_soon_threadsafe(self._queue.put_nowait, chunk)
 
 
 async def _request(incoming: web.Request) -> Request:

@@ -27,7 +27,7 @@ def pod(obj: JsonObject, now: dt.datetime) -> list[Any]:
     return [
         obj["metadata"]["name"],
         f"{ready}/{len(spec.get('containers') or ())}",
-        pod_state(obj),
+        status_of(obj),
         restarts,
         age(obj["metadata"].get("creationTimestamp"), now),
         status.get("podIP") or _NONE,
@@ -37,7 +37,7 @@ def pod(obj: JsonObject, now: dt.datetime) -> list[Any]:
     ]
 
 
-def pod_state(pod: JsonObject) -> str:
+def status_of(pod: JsonObject) -> str:
     """The STATUS of a Pod: its phase, or why it is not what it should be."""
     status = _state(pod)
     reason = status.get("reason") or status.get("phase") or "Unknown"

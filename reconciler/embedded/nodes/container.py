@@ -20,8 +20,6 @@ LONGEST_BACK_OFF = dt.timedelta(minutes=5)
 GOOD_RUN = dt.timedelta(minutes=10)
 RETRY = dt.timedelta(seconds=2)
 """When a container that could not be started is tried again (a missing Secret may have come)."""
-LOST = 137
-"""Exit code of a container whose process is gone: the kubelet's ``ContainerStatusUnknown``."""
 
 
 @attrs.frozen
@@ -52,8 +50,8 @@ class ContainerLife:
     """What happened and was not yet told: the matter of Events."""
 
     @classmethod
-    def found(cls, name: str, status: JsonObject | None, now: dt.datetime) -> ContainerLife:
-        """The life as an earlier node left it: a container that ran then is lost now."""
+    def found(cls, name: str, status: JsonObject | None) -> ContainerLife:
+        """The life as an earlier node left it; the runtime will say that what ran is lost."""
         life = cls(name)
         if status is None:
             return life
@@ -65,8 +63,6 @@ class ContainerLife:
         elif "running" in state:
             life.id = str(status.get("containerID", ""))
             life.started_at = moment(state["running"]["startedAt"])
-            text = "The container was not found when the node started"
-            life.exit = Exit(LOST, now, "ContainerStatusUnknown", text)
         elif life.last is not None:
             life._take(status, life.last["terminated"])
         return life

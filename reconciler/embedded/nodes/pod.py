@@ -2,7 +2,8 @@
 
 Held by ``node.Node``, one per Pod uid; drives a ``Runtime``. Rules (Kubernetes, Pod Lifecycle):
 init containers run one after another to success; then all containers run; ``restartPolicy`` says
-what follows an end; a deleted Pod gets its grace period and goes when nothing runs any more.
+what follows an end; a deleted Pod gets its grace period and goes when nothing runs any more. Not there:
+init containers that go on running (``restartPolicy: Always`` of a container), readiness gates.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ DEFAULT_GRACE = 30
 """``terminationGracePeriodSeconds`` where the Pod has none."""
 
 
-def _lives(pod: JsonObject, part: str, now: dt.datetime) -> dict[str, ContainerLife]:
+def _lives(pod: JsonObject, part: str) -> dict[str, ContainerLife]:
     known = {
         entry["name"]: entry for entry in pod.get("status", {}).get(f"{part[:-1]}Statuses") or ()
     }
     return {
-        container["name"]: ContainerLife.found(container["name"], known.get(container["name"]), now)
+        container["name"]: ContainerLife.found(container["name"], known.get(container["name"]))
         for container in pod["spec"].get(part) or ()
     }
 
@@ -54,8 +55,8 @@ class PodLife:
         begun = status.get("startTime")
         return cls(
             pod=pod,
-            init=_lives(pod, "initContainers", now),
-            main=_lives(pod, "containers", now),
+            init=_lives(pod, "initContainers"),
+            main=_lives(pod, "containers"),
             started_at=moment(begun) if begun else now,
             phase=status.get("phase", "Pending"),
             reason=status.get("reason", ""),

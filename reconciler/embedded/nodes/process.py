@@ -39,7 +39,7 @@ from reconciler.embedded.nodes.images import Entrypoint
 from reconciler.embedded.nodes.logs import follow, latest
 from reconciler.embedded.nodes.node import NODE_NAME, Node
 from reconciler.embedded.nodes.probes import Enter, Prober
-from reconciler.embedded.nodes.runtime import Exit, Waiting
+from reconciler.embedded.nodes.runtime import Exit, Waiting, lost
 from reconciler.embedded.nodes.sandbox import Launch, Mount
 from reconciler.embedded.nodes.services import Names, write_hosts
 from reconciler.embedded.nodes.volumes import Volumes
@@ -279,7 +279,7 @@ class ProcessRuntime:
     def poll(self, uid: str, container: str) -> Exit | None:
         found = self._running.get((uid, container))
         if found is None:
-            return Exit(137, self._clock.now(), "ContainerStatusUnknown")
+            return lost(self._clock.now())
         if found.child.exit is not None:
             found.prober.stop()
         return found.child.exit

@@ -24,6 +24,11 @@ class Exit:
     signal: int = 0
 
 
+def lost(now: dt.datetime) -> Exit:
+    """The end of a container that an earlier node started: nobody knows what became of it."""
+    return Exit(137, now, "ContainerStatusUnknown", "The container was not found on the node")
+
+
 class Waiting(Exception):  # noqa: N818 -- a state of a container, not a defect
     """The container cannot start yet: ``reason`` as Kubernetes names it (``ErrImagePull``)."""
 
@@ -52,7 +57,7 @@ class Runtime(Protocol):
         """Start a container and return its id. Raises Waiting."""
 
     def poll(self, uid: str, container: str) -> Exit | None:
-        """The end of the present attempt; None while it runs."""
+        """The end of the present attempt; None while it runs; ``lost`` when it is unknown here."""
 
     def probe(self, pod: JsonObject, container: JsonObject) -> bool:
         """Whether the running container is ready (its readiness probe, if it has one, succeeds)."""

@@ -17,7 +17,7 @@ from reconciler.api.resources import JsonObject, Resource
 from reconciler.cluster.port import Port
 from reconciler.embedded.controllers import ownership
 from reconciler.embedded.nodes.node import NODE_NAME, Node
-from reconciler.embedded.nodes.runtime import Exit
+from reconciler.embedded.nodes.runtime import Exit, lost
 from reconciler.engine.clock import Clock
 
 
@@ -100,7 +100,7 @@ class VirtualRuntime:
     def poll(self, uid: str, container: str) -> Exit | None:
         found = self._running.get((uid, container))
         if found is None:
-            return Exit(137, self.clock.now(), "ContainerStatusUnknown")
+            return lost(self.clock.now())
         if found.exit is None and found.ends_at is not None and found.ends_at <= self.clock.now():
             found.exit = Exit(found.run.exit_code, found.ends_at)
             if found.run.on_finish is not None:

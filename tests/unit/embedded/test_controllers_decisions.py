@@ -280,8 +280,9 @@ def test_old_finished_jobs_are_removed_beyond_the_history_limit(world: World) ->
     assert world.names(JOBS) == [f"backup-{int(at.timestamp()) // 60}" for at in last]
 
 
-def test_a_job_whose_start_was_not_recorded_is_not_started_twice(world: World) -> None:
-    owner = _cron_job(world)
+@pytest.mark.parametrize("policy", ["Allow", "Forbid", "Replace"])
+def test_a_job_whose_start_was_not_recorded_is_not_started_twice(world: World, policy: str) -> None:
+    owner = _cron_job(world, concurrencyPolicy=policy)
     world.now += dt.timedelta(hours=1)
     world.run(cronjob.decide, "backup")
     world.set_status(CRON_JOBS, owner)

@@ -14,7 +14,7 @@ import attrs
 from reconciler.agent import failures
 from reconciler.agent.failures import Cause, Failure, ToolFailed
 from reconciler.agent.restic import Command
-from reconciler.agent.runner import Runner
+from reconciler.agent.runner import INSTALL, Runner
 from reconciler.agent.surroundings import Surroundings
 from reconciler.api.app_binding import AppBinding
 from reconciler.engine.clock import Clock
@@ -148,8 +148,11 @@ def _installed(runner: Runner, tools: Sequence[str]) -> str:
     for tool in tools:
         if runner.has(tool):
             return tool
-    names = " nor ".join(tools)
-    raise ToolMissing(f"the program {names} is not installed in this image; use one that has it")
+    names = f"neither {' nor '.join(tools)}" if len(tools) > 1 else f"the program {tools[0]}"
+    missing = f"{names} is installed" if len(tools) > 1 else f"{names} is not installed"
+    hint = INSTALL.get(tools[0], "")
+    remedy = f"install it: {hint}" if hint else "use one that has it"
+    raise ToolMissing(f"{missing} in this image; {remedy}")
 
 
 def _invalid(app: AppBinding, path: str, problem: str, remedy: str) -> InvalidObject:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import re
+import signal
 
 import attrs
 
@@ -37,7 +38,10 @@ class Cause(enum.Enum):
 
 REMEDIES = {
     Cause.NO_REPOSITORY: "check spec.backend of the Repository",
-    Cause.LOCKED: "wait until its owner is done; a lock of 30 minutes' age is removed by itself",
+    Cause.LOCKED: (
+        "wait until its owner is done; the lock of an owner that is proven gone, or 30 minutes old,"
+        " is removed by itself and by tandem agent unlock"
+    ),
     Cause.WRONG_PASSWORD: "correct RESTIC_PASSWORD in the Repository's Secret",
     Cause.DENIED: "correct the credentials in the Secret, or the rights in the backend",
     Cause.UNREACHABLE: "check the Repository's backend address and the network",
@@ -141,10 +145,22 @@ def one_line(stderr: str, exit_code: int, limit: int = 1000) -> str:
     """The lines of stderr that say something, joined; at most ``limit`` characters, whole lines."""
     lines = [line.strip() for line in stderr.splitlines() if not _NOISE.search(line)]
     if not lines:
-        return f"exit code {exit_code} without a message"
+        return _wordless(exit_code)
     chosen: list[str] = []
     for line in reversed(lines):  # the last lines hold the cause
         if chosen and sum(map(len, chosen)) + len(line) > limit:
             break
         chosen.insert(0, line[:limit])
     return "; ".join(chosen)
+
+
+def _wordless(exit_code: int) -> str:
+    """A process that is killed has no last words; a negative code is the signal's number."""
+    if exit_code >= 0:
+        return f"exit code {exit_code} without a message"
+    try:
+        name = signal.Signals(-exit_code).name
+    except ValueError:
+        name = f"signal {-exit_code}"
+    hint = "; the container may lack memory" if name == "SIGKILL" else ""
+    return f"it was killed ({name}){hint}"

@@ -31,9 +31,11 @@ Ended = Literal["", "deadline", "stop"]
 INSTALL = {
     "restic": "https://restic.net",
     "mariadb-dump": "the package mariadb-client",
+    "mariadb-admin": "the package mariadb-client",
     "mysqldump": "the package mariadb-client or mysql-client",
     "pg_dump": "the package postgresql-client",
     "pg_dumpall": "the package postgresql-client",
+    "pg_isready": "the package postgresql-client",
 }
 _GRACE = ((signal.SIGINT, 5.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, None))
 """restic removes its lock on SIGINT; older ones do not on SIGTERM."""

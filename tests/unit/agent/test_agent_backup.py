@@ -183,7 +183,20 @@ def test_a_big_dump_does_not_hang_when_restic_refuses_early(place, scripts) -> N
 def test_a_missing_dump_tool_is_named(place) -> None:
     what = attrs.evolve(dump_of(), tools=("mariadb-dump-of-mars", "mysqldump-of-mars"))
     report = backup.dump(place.shop, "db", what)
-    assert "mariadb-dump-of-mars nor mysqldump-of-mars is not installed" in report.stats.error
+    assert report.stats.error == (
+        "neither mariadb-dump-of-mars nor mysqldump-of-mars is installed in this image; "
+        "use one that has it"
+    )
+
+
+def test_how_to_install_a_missing_dump_tool_is_told(place) -> None:
+    here = with_path(place, "/nowhere")
+    what = attrs.evolve(dump_of(), ready_tools=("pg_isready",))
+    report = backup.dump(here.shop, "db", what)
+    assert report.stats.error == (
+        "the program pg_isready is not installed in this image; "
+        "install it: the package postgresql-client"
+    )
 
 
 def test_a_database_that_does_not_answer_is_given_up_after_the_wait(place, scripts) -> None:

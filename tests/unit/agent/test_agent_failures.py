@@ -86,6 +86,18 @@ def test_the_message_keeps_what_was_said_and_drops_the_noise() -> None:
     assert one_line("", 7) == "exit code 7 without a message"
 
 
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (-9, "it was killed (SIGKILL); the container may lack memory"),
+        (-15, "it was killed (SIGTERM)"),
+        (-99, "it was killed (signal 99)"),
+    ],
+)
+def test_a_process_that_was_killed_is_told_by_its_signal(code, said) -> None:
+    assert one_line("", code) == said
+
+
 def test_a_long_message_is_cut_at_whole_lines_and_keeps_the_end() -> None:
     text = "\n".join(f"line {number}" for number in range(1000))
     said = one_line(text, 1, limit=40)

@@ -2,8 +2,9 @@
 
 Held by ``node.Node``, one per Pod uid; drives a ``Runtime``. Rules (Kubernetes, Pod Lifecycle):
 init containers run one after another to success; then all containers run; ``restartPolicy`` says
-what follows an end; a deleted Pod gets its grace period and goes when nothing runs any more. Not there:
-init containers that go on running (``restartPolicy: Always`` of a container), readiness gates.
+what follows an end; a deleted Pod gets its grace period and goes when nothing runs any more. Not
+there: init containers that go on running (``restartPolicy: Always`` of a container), readiness
+gates.
 """
 
 from __future__ import annotations

@@ -140,7 +140,17 @@ def _bind_system(mount_paths: Iterable[str]) -> list[str]:
     argv: list[str] = []
     for path in _visible():
         argv += _layer(Path(path), paths)
-    return argv
+    return argv + resolver(Path("/etc/resolv.conf"))
+
+
+def resolver(configuration: Path) -> list[str]:
+    """Show the file behind a linked ``resolv.conf``: systemd-resolved keeps it in ``/run``."""
+    target = configuration.resolve()
+    if not configuration.is_symlink() or not target.is_file():
+        return []
+    if any(target.is_relative_to(path) for path in _SYSTEM):
+        return []
+    return ["--ro-bind", str(target), str(target)]
 
 
 def _visible() -> list[str]:

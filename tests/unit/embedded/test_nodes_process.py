@@ -278,6 +278,15 @@ def test_without_a_sandbox_a_qualified_service_name_becomes_its_address() -> Non
     assert json.loads(made.environment["TANDEM_ROOT_MAP"]) == addresses
 
 
+def test_a_name_server_file_that_is_a_link_is_shown_too(tmp_path: Path) -> None:
+    real = tmp_path / "stub-resolv.conf"
+    real.write_text("nameserver 127.0.0.53\n")
+    link = tmp_path / "resolv.conf"
+    link.symlink_to(real)
+    assert sandbox.resolver(link) == ["--ro-bind", str(real), str(real)]
+    assert sandbox.resolver(real) == []
+
+
 def test_a_mount_below_a_folder_of_the_machine_leaves_no_trace_there(sandboxed: Bench) -> None:
     sandboxed.create(SECRETS, "s", stringData={"user": "root"})
     volume = {"secret": {"secretName": "s"}}

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 from reconciler.api.invoker import INVOKERS
 from reconciler.api.resources import (
     APP_BINDINGS,
-    BACKUP_CONFIGURATIONS,
     BACKUP_SESSIONS,
     CRON_JOBS,
     CRON_JOBS_V1BETA1,
@@ -46,11 +45,6 @@ def _namespace(obj: JsonObject) -> str:
 # -- to invokers ----------------------------------------------------------------------------------
 
 
-def _invokers(view: View, resource: Resource, namespace: str | None) -> Iterator[JsonObject]:
-    for obj in view.list(resource, namespace):
-        yield {**obj, "kind": resource.kind}
-
-
 def target_to_invokers(target: Resource, resource: Resource) -> Keys:
     """A target concerns the invokers that name it, and the one whose sidecar it carries."""
 
@@ -59,7 +53,7 @@ def target_to_invokers(target: Resource, resource: Resource) -> Keys:
         if kind == resource.kind:
             yield Key(_namespace(obj), name)
         wanted = (target.kind, world.name_of(obj))
-        for found in _invokers(view, resource, _namespace(obj)):
+        for found in view.list(resource, _namespace(obj)):
             if wanted in world.references(found):
                 yield Key.of(found)
 
@@ -68,7 +62,7 @@ def target_to_invokers(target: Resource, resource: Resource) -> Keys:
 
 def repository_to_invokers(resource: Resource) -> Keys:
     def keys(obj: JsonObject, view: View) -> Iterable[Key]:
-        for found in _invokers(view, resource, _namespace(obj)):
+        for found in view.list(resource, _namespace(obj)):
             if world.repository_name(found) == world.name_of(obj):
                 yield Key.of(found)
 
@@ -102,12 +96,12 @@ def session_to_invokers(resource: Resource) -> Keys:
     return keys
 
 
-def rivals(other: Resource, resource: Resource) -> Keys:
+def rivals(resource: Resource) -> Keys:
     """An invoker concerns those that name one of its targets: one of them may have the sidecar."""
 
     def keys(obj: JsonObject, view: View) -> Iterable[Key]:
-        mine = set(world.references({**obj, "kind": other.kind}))
-        for found in _invokers(view, resource, _namespace(obj)):
+        mine = world.references(obj)
+        for found in view.list(resource, _namespace(obj)):
             if not mine.isdisjoint(world.references(found)):
                 yield Key.of(found)
 
@@ -119,7 +113,7 @@ def step_to_invokers(resource: Resource) -> Keys:
 
     def keys(obj: JsonObject, view: View) -> Iterable[Key]:
         del obj
-        for found in _invokers(view, resource, None):
+        for found in view.list(resource, None):
             if any(member.get("task") for member in world.members(found)):
                 yield Key.of(found)
 
@@ -148,7 +142,7 @@ def _of_invokers(resource: Resource) -> Controller:
             Watched(BACKUP_SESSIONS, session_to_invokers(resource)),
             Watched(REPOSITORIES, repository_to_invokers(resource)),
             Watched(SECRETS, secret_to_invokers(resource)),
-            *(Watched(other, rivals(other, resource)) for other in INVOKERS),
+            *(Watched(other, rivals(resource)) for other in INVOKERS),
             *(Watched(target, target_to_invokers(target, resource)) for target in _TARGETS),
             Watched(CRON_JOBS, owned_by(resource)),
             Watched(CRON_JOBS_V1BETA1, owned_by(resource)),
@@ -233,7 +227,7 @@ _SESSIONS = Controller(
 
 def invoker_to_repository(obj: JsonObject, view: View) -> Iterable[Key]:
     del view
-    name = world.repository_name({"kind": BACKUP_CONFIGURATIONS.kind, **obj})
+    name = world.repository_name(obj)
     return (Key(_namespace(obj), name),) if name else ()
 
 
@@ -283,13 +277,12 @@ def invoker_to_workloads(other: Resource, resource: Resource) -> Keys:
     """An invoker concerns the workloads that it names or named, and those that it has marked."""
 
     def keys(obj: JsonObject, view: View) -> Iterable[Key]:
-        whole = {**obj, "kind": other.kind}
-        for kind, name in world.references(whole):
+        for kind, name in world.references(obj):
             if kind == resource.kind:
                 yield Key(_namespace(obj), name)
         alive = view.get(other, _namespace(obj), world.name_of(obj))
         if alive is None or world.terminating(alive):
-            yield from _marked(view, whole, resource)
+            yield from _marked(view, obj, resource)
 
     return keys
 
@@ -308,7 +301,7 @@ def session_to_workloads(resource: Resource) -> Keys:
         kind, name = world.session_invoker(obj)
         found = world.invoker(view, _namespace(obj), kind, name)
         if found is not None and world.terminating(found):
-            yield from _marked(view, {**found, "kind": kind}, resource)
+            yield from _marked(view, found, resource)
 
     return keys
 

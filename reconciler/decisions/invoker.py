@@ -104,10 +104,7 @@ def decide_for(resource: Resource) -> Decide:
         obj = view.get(resource, key.namespace, key.name)
         if obj is None:
             return Plan()
-        head = {"apiVersion": resource.api_version, "kind": resource.kind}
-        return decide_one(
-            observe(resource, {**head, **obj}, view, settings, now=now), view, now, settings
-        )
+        return decide_one(observe(resource, obj, view, settings, now=now), view, now, settings)
 
     return decide
 

@@ -19,7 +19,8 @@ from reconciler.api.resources import JsonObject, Key, Resource
 class View(Protocol):
     """A consistent reading of the world: the informer cache, or objects from files.
 
-    Objects are shared and must not be changed. Nothing here makes a request.
+    Every object has its apiVersion and kind. Objects are shared and must not be changed. Nothing
+    here makes a request.
     """
 
     def get(self, resource: Resource, namespace: str, name: str) -> JsonObject | None:

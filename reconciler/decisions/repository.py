@@ -86,7 +86,7 @@ def decide(key: Key, view: View, now: dt.datetime, settings: Settings) -> Plan:
     obj = view.get(REPOSITORIES, key.namespace, key.name)
     if obj is None:
         return Plan()
-    seen = observe({"apiVersion": REPOSITORIES.api_version, "kind": "Repository", **obj}, view)
+    seen = observe(obj, view)
     stored = seen.status.get("phase") or machine.PENDING
     phase = machine.TABLE.advance(_known(stored), facts(seen)).state
     writes: list[Write] = [*_clean_up(view, seen)]
@@ -313,7 +313,7 @@ def _job_writes(
 
 def _settings_of(invoker: JsonObject | None) -> RuntimeSettings | None:
     """The pod settings of a batch serve its repository's Jobs too: the same nodes and secrets."""
-    typed = world.read_invoker({"kind": "BackupBatch", **invoker})[0] if invoker else None
+    typed = world.read_invoker(invoker)[0] if invoker else None
     return typed.runtime_settings if typed else None
 
 

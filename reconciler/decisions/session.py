@@ -69,8 +69,7 @@ def decide(key: Key, view: View, now: dt.datetime, settings: Settings) -> Plan:
     found = view.get(BACKUP_SESSIONS, key.namespace, key.name)
     if found is None or world.terminating(found):
         return Plan()
-    head = {"apiVersion": BACKUP_SESSIONS.api_version, "kind": BACKUP_SESSIONS.kind}
-    seen = observe({**head, **found}, view, now, settings)
+    seen = observe(found, view, now, settings)
     if world.is_final(seen.obj):
         return _finished(seen, view, now)
     return _advance(seen, view, now, settings)
@@ -83,8 +82,6 @@ def observe(obj: JsonObject, view: View, now: dt.datetime, settings: Settings) -
     namespace = obj["metadata"]["namespace"]
     kind, name = world.session_invoker(obj)
     invoker = world.invoker(view, namespace, kind, name)
-    if invoker is not None:
-        invoker = {**invoker, "kind": kind}
     typed = world.read_invoker(invoker)[0] if invoker else None
     found = world.repository(view, namespace, typed.repository) if typed else None
     typed_repository = world.read_repository(found)[0] if found else None

@@ -30,13 +30,12 @@ NOT_ROLLING = (REPLICA_SETS.kind, REPLICATION_CONTROLLERS.kind)
 
 def decide_for(resource: Resource) -> Decide:
     """The decision for the workloads of one kind."""
-    head = {"apiVersion": resource.api_version, "kind": resource.kind}
 
     def decide(key: Key, view: View, now: dt.datetime, settings: Settings) -> Plan:
         found = view.get(resource, key.namespace, key.name)
         if found is None or world.terminating(found) or workload.is_owned(found):
             return Plan()
-        return _decide(view, resource, {**head, **found}, now, settings)
+        return _decide(view, resource, found, now, settings)
 
     return decide
 
@@ -80,7 +79,7 @@ def _inject(
 
 def _target(view: View, obj: JsonObject, owner: JsonObject, settings: Settings) -> Target | None:
     resource = next(item for item in INVOKERS if item.kind == owner["kind"])
-    seen = invoker.observe(resource, {"apiVersion": resource.api_version, **owner}, view, settings)
+    seen = invoker.observe(resource, owner, view, settings)
     if seen.repository_problem:
         return None
     wanted = (obj["kind"], world.name_of(obj))

@@ -33,7 +33,7 @@ def reason(view: View, session: JsonObject) -> Reason | None:
         return Reason(c.INVOKER_NOT_FOUND, f"{what} does not exist.")
     if world.terminating(invoker):
         return Reason(c.INVOKER_TERMINATING, f"{what} is being deleted.")
-    typed, faults = world.read_invoker({**invoker, "kind": kind})
+    typed, faults = world.read_invoker(invoker)
     if typed is None or faults:
         return Reason(c.INVALID_INVOKER, f"{what} is not valid: {world.told(faults)}")
     if typed.paused and is_scheduled(session):

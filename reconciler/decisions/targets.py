@@ -105,8 +105,6 @@ def _read_one(  # noqa: PLR0917 -- private, and called once
     resource = world.TARGETS.get(target.ref.kind)
     found = view.get(resource, invoker.namespace, target.ref.name) if resource else None
     is_workload = target.ref.kind in world.SIDECAR_KINDS
-    if found is not None and resource is not None:
-        found = {"apiVersion": resource.api_version, "kind": resource.kind, **found}
     other = workload.is_held_by(view, found, obj) if found and is_workload else None
     owned = bool(found and is_workload and workload.is_owned(found))
     at = f"{invoker.member_path(index)}.target"

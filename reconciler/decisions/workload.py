@@ -48,10 +48,8 @@ def entitled(view: View, workload: JsonObject) -> JsonObject | None:
     meta = workload["metadata"]
     kind, _, name = sidecar.mark_of(workload).partition("/")
     marked = world.invoker(view, meta["namespace"], kind, name)
-    if marked is not None:
-        marked = {**marked, "kind": kind}
-        if wants(view, marked, workload["kind"], meta["name"]):
-            return marked
+    if marked is not None and wants(view, marked, workload["kind"], meta["name"]):
+        return marked
     return holder(view, meta["namespace"], workload["kind"], meta["name"])
 
 

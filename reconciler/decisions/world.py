@@ -113,9 +113,7 @@ def ignored(typed: Invoker) -> list[str]:
 
 def invokers(view: View, namespace: str | None) -> Iterator[JsonObject]:
     for resource in INVOKERS:
-        for obj in view.list(resource, namespace):
-            # Lists may come without kinds; an invoker's kind is half of its identity.
-            yield obj if "kind" in obj else {**obj, "kind": resource.kind}
+        yield from view.list(resource, namespace)
 
 
 def members(obj: JsonObject) -> list[JsonObject]:
@@ -125,10 +123,25 @@ def members(obj: JsonObject) -> list[JsonObject]:
     return [member for member in found if isinstance(member, dict)]
 
 
-def references(obj: JsonObject) -> list[tuple[str, str]]:
-    """(kind, name) of every target in an invoker's raw spec."""
+_references: dict[int, tuple[JsonObject, frozenset[tuple[str, str]]]] = {}
+_MOST_KNOWN = 20_000
+
+
+def references(obj: JsonObject) -> frozenset[tuple[str, str]]:
+    """(kind, name) of every target in an invoker's raw spec.
+
+    Remembered by the object itself: every change asks it of every invoker of a namespace, and a
+    view's objects never change. What is remembered holds the object, so its id is not reused.
+    """
+    known = _references.get(id(obj))
+    if known is not None and known[0] is obj:
+        return known[1]
     refs = [(member.get("target") or {}).get("ref") or {} for member in members(obj)]
-    return [(ref.get("kind") or "", ref.get("name") or "") for ref in refs]
+    found = frozenset((ref.get("kind") or "", ref.get("name") or "") for ref in refs)
+    if len(_references) >= _MOST_KNOWN:
+        _references.clear()
+    _references[id(obj)] = (obj, found)
+    return found
 
 
 def repository_name(obj: JsonObject) -> str:

@@ -11,6 +11,8 @@ import copy
 import datetime as dt
 import zoneinfo
 
+import attrs
+
 from reconciler.api.resources import CRON_JOBS, JOBS, JsonObject, Key
 from reconciler.api.schedule import Schedule
 from reconciler.decisions.plan import Create, Delete, EventIntent, Plan, Settings, View, Write
@@ -18,6 +20,22 @@ from reconciler.embedded.controllers import job as jobs
 from reconciler.embedded.controllers import ownership, pods, statuses
 
 SOURCE = "cronjob-controller"
+
+
+@attrs.frozen
+class Slots:
+    """A schedule in its time zone, asked and answering in UTC.
+
+    Moments of one local zone must not be compared or added to: Python does both by the wall clock,
+    which repeats an hour in autumn.
+    """
+
+    schedule: Schedule
+    zone: dt.tzinfo
+
+    def after(self, moment: dt.datetime) -> dt.datetime | None:
+        found = self.schedule.next_after(moment.astimezone(self.zone))
+        return None if found is None else found.astimezone(dt.UTC)
 
 
 def decide(key: Key, view: View, now: dt.datetime, settings: Settings) -> Plan:
@@ -30,18 +48,17 @@ def decide(key: Key, view: View, now: dt.datetime, settings: Settings) -> Plan:
     running = [child for child in children if _is_running(child)]
     cleanup = _history(owner, children)
     try:
-        schedule = Schedule.parse(owner["spec"]["schedule"])
-        local = now.astimezone(_zone(owner))
+        slots = Slots(Schedule.parse(owner["spec"]["schedule"]), _zone(owner))
     except ValueError as error:
         return _invalid(owner, children, running, cleanup, error)
     suspended = owner["spec"].get("suspend", False)
-    slot = None if suspended else _latest_missed(owner, schedule, local)
+    slot = None if suspended else _latest_missed(owner, slots, now)
     start, events = _start(owner, running, slot, view)
     status = _status(owner, children, running, slot if start is not None else None)
     return Plan(
         writes=(*cleanup, *(start or ()), *statuses.write(CRON_JOBS, owner, status)),
         events=events,
-        wake_at=None if suspended else _next(schedule, slot or _since(owner), local),
+        wake_at=None if suspended else _next(slots, slot or _since(owner), now),
     )
 
 
@@ -69,57 +86,53 @@ def _since(owner: JsonObject) -> dt.datetime:
     return pods.moment(last or owner["metadata"]["creationTimestamp"])
 
 
-def _latest_missed(owner: JsonObject, schedule: Schedule, now: dt.datetime) -> dt.datetime | None:
+def _latest_missed(owner: JsonObject, slots: Slots, now: dt.datetime) -> dt.datetime | None:
     """The latest slot after the last one started (or the CronJob's creation) that is due."""
-    slot = latest_slot(schedule, _since(owner), now)
+    slot = latest_slot(slots, _since(owner), now)
     deadline = owner["spec"].get("startingDeadlineSeconds")
     if slot is None or deadline is None or slot > now - dt.timedelta(seconds=deadline):
         return slot
     return None
 
 
-def latest_slot(schedule: Schedule, since: dt.datetime, now: dt.datetime) -> dt.datetime | None:
-    """The last slot in (``since``, ``now``], in the zone of ``now``.
+def latest_slot(slots: Slots, since: dt.datetime, now: dt.datetime) -> dt.datetime | None:
+    """The last slot in (``since``, ``now``]; all in UTC.
 
     A calendar is searched from the end, so that long gaps cost little; an interval (``@every``)
     counts from ``since``.
     """
-    since = since.astimezone(now.tzinfo)
-    if schedule.calendar is None:
-        return _latest_interval(schedule, since, now)
+    if slots.schedule.calendar is None:
+        return _latest_interval(slots, since, now)
     window = dt.timedelta(minutes=2)
     while True:
         start = max(since, now - window)
-        slot = schedule.next_after(start)
+        slot = slots.after(start)
         if slot is not None and slot <= now:
-            return _last_until(schedule, slot, now)
+            return _last_until(slots, slot, now)
         if start == since:
             return None
         window *= 2
 
 
-def _latest_interval(
-    schedule: Schedule, since: dt.datetime, now: dt.datetime
-) -> dt.datetime | None:
-    first = schedule.next_after(since)
+def _latest_interval(slots: Slots, since: dt.datetime, now: dt.datetime) -> dt.datetime | None:
+    first = slots.after(since)
     if first is None or first > now:
         return None
     step = first - since.replace(microsecond=0)
     return first + (now - first) // step * step
 
 
-def _next(schedule: Schedule, since: dt.datetime, now: dt.datetime) -> dt.datetime | None:
+def _next(slots: Slots, since: dt.datetime, now: dt.datetime) -> dt.datetime | None:
     """When the CronJob must be looked at again: its next slot."""
-    if schedule.calendar is None:
-        latest = _latest_interval(schedule, since.astimezone(now.tzinfo), now)
-        return schedule.next_after(latest or since.astimezone(now.tzinfo))
-    return schedule.next_after(now)
+    if slots.schedule.calendar is None:
+        return slots.after(_latest_interval(slots, since, now) or since)
+    return slots.after(now)
 
 
-def _last_until(schedule: Schedule, slot: dt.datetime, now: dt.datetime) -> dt.datetime:
-    following = schedule.next_after(slot)
+def _last_until(slots: Slots, slot: dt.datetime, now: dt.datetime) -> dt.datetime:
+    following = slots.after(slot)
     while following is not None and following <= now:
-        slot, following = following, schedule.next_after(following)
+        slot, following = following, slots.after(following)
     return slot
 
 

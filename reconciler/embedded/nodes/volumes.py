@@ -99,7 +99,8 @@ class Volumes:
             return _host_path(volume["spec"]["local"])
         handle = (volume["spec"].get("csi") or {}).get("volumeHandle") or bound
         folder = self._home_of(str(handle))
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # nobody else may look
+        folder.mkdir(exist_ok=True)
         return folder
 
     def _write_files(self, pod: JsonObject, volume: JsonObject, folder: Path) -> None:

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from reconciler.api.resources import (
     DEPLOYMENTS,
     JOBS,
     PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
     PODS,
     SECRETS,
     SERVICES,
@@ -72,6 +74,15 @@ class Town:
         finally:
             stream.close()
         raise AssertionError(f"in {LIMIT} s it did not come about: {found.get('status')}")
+
+    def comes_true(self, holds: Callable[[], bool]) -> bool:
+        """For what no watch tells: looks again and again until the limit."""
+        deadline = self.clock.monotonic() + LIMIT
+        pause = threading.Condition()
+        with pause:
+            while not holds() and self.clock.monotonic() < deadline:
+                self.clock.wait(pause, 0.02)
+        return holds()
 
     def finished(self, job: str) -> str:
         """What the Job's Pod printed, once the Job has succeeded."""
@@ -132,6 +143,21 @@ def test_a_job_reads_what_a_pod_wrote_to_a_claim(town: Town) -> None:
     town.wait(PODS, "writer", lambda pod: pod["status"].get("phase") == "Succeeded")
     town.create(JOBS, "reader", spec=_job("cat /data/file", **_with_claim("data")))
     assert town.finished("reader") == "from the pod\n"
+
+
+def test_the_data_of_a_deleted_claim_is_removed(town: Town) -> None:
+    spec = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "1Gi"}},
+    }
+    town.create(PERSISTENT_VOLUME_CLAIMS, "data", spec=spec)
+    town.create(JOBS, "writer", spec=_job("echo x > /data/file", **_with_claim("data")))
+    town.finished("writer")
+    (folder,) = (town.cluster.data_dir / "volumes").iterdir()
+    assert (folder / "file").read_text() == "x\n"
+    town.client.delete(PERSISTENT_VOLUME_CLAIMS, "default", "data")
+    assert town.comes_true(lambda: not folder.exists())
+    assert town.client.list(PERSISTENT_VOLUMES).items == []
 
 
 def test_a_mounted_secret_has_the_mode_that_the_pod_asks_for(town: Town) -> None:

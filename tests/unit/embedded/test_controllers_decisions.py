@@ -23,6 +23,7 @@ from reconciler.api.resources import (
     PERSISTENT_VOLUMES,
     PODS,
     REPLICA_SETS,
+    REPLICATION_CONTROLLERS,
     SERVICE_ACCOUNTS,
     SERVICES,
     STATEFUL_SETS,
@@ -39,6 +40,7 @@ from reconciler.embedded.controllers import (
     deployment,
     endpoints,
     job,
+    ownership,
     replicaset,
     scheduler,
     statefulset,
@@ -467,6 +469,28 @@ def test_orphans_that_match_are_adopted_instead_of_replaced(world: World) -> Non
     world.run(replicaset.decide, "web")
     (pod,) = world.list(PODS)
     assert _controllers(pod) == [obj["metadata"]["uid"]]
+
+
+@pytest.mark.parametrize(
+    ("rule", "selected"),
+    [
+        ({"key": "app", "operator": "In", "values": ["web", "db"]}, True),
+        ({"key": "app", "operator": "NotIn", "values": ["web"]}, False),
+        ({"key": "app", "operator": "Exists"}, True),
+        ({"key": "tier", "operator": "DoesNotExist"}, True),
+        ({"key": "tier", "operator": "In", "values": ["x"]}, False),
+    ],
+)
+def test_selectors_may_be_expressions(rule: JsonObject, selected: bool) -> None:
+    assert ownership.matches({"app": "web"}, {"matchExpressions": [rule]}) == selected
+
+
+def test_a_replication_controller_selects_by_its_template(world: World) -> None:
+    world.put(PODS, "lonely", metadata={"labels": {"app": "web"}}, spec={})
+    world.put(REPLICATION_CONTROLLERS, "old", spec={"replicas": 2, "template": TEMPLATE})
+    world.run(replicaset.decide_replication_controller, "old")
+    assert len(world.names(PODS)) == 2
+    assert "lonely" in world.names(PODS)
 
 
 def _deployment(world: World, **spec: Any) -> JsonObject:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -371,6 +372,27 @@ def test_a_container_that_fails_its_liveness_probe_is_restarted(bench: Bench) ->
     probe = {"exec": {"command": ["false"]}, "periodSeconds": 1, "failureThreshold": 1}
     bench.pod("exec sleep 600", container={"livenessProbe": probe}, restartPolicy="Always")
     bench.wait(lambda pod: _restarts(pod) > 0)
+
+
+def test_http_probes_follow_a_startup_probe(bench: Bench) -> None:
+    code = (
+        "import http.server as h, sys\n"
+        "h.test(h.SimpleHTTPRequestHandler, port=int(sys.argv[2]), bind=sys.argv[1])\n"
+    )
+    port = 20000 + bench.clock.random.randrange(10000)
+    field = {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+    place = {"httpGet": {"path": "/", "port": "web"}, "periodSeconds": 1}
+    container = {
+        "command": [sys.executable, "-c", code, "$(IP)", str(port)],
+        "env": [field],
+        "ports": [{"name": "web", "containerPort": port}],
+        "startupProbe": {**place, "failureThreshold": 30},
+        "readinessProbe": place,
+        "livenessProbe": {"tcpSocket": {"port": port}, "periodSeconds": 1},
+    }
+    bench.pod("", container=container)
+    pod = bench.wait(_ready)
+    assert _restarts(pod) == 0
 
 
 def test_a_crashing_container_backs_off(bench: Bench) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from reconciler.api.resources import NODES, PODS, JsonObject
+from reconciler.api.resources import CONFIG_MAPS, NODES, PODS, JsonObject
 from reconciler.cluster.client import Client
+from reconciler.embedded.nodes.feed import Feed
 from reconciler.embedded.nodes.virtual import Program, Run, VirtualNode
 from reconciler.embedded.server import Server
 from reconciler.engine.clock import VirtualClock
@@ -225,6 +226,25 @@ def test_a_finished_pod_stays_as_it_is_when_the_node_restarts() -> None:
     bench.node = VirtualNode(bench.client, bench.clock)
     bench.run(60)
     assert bench.client.get(PODS, "default", "p") == before
+
+
+def test_a_feed_that_lost_its_place_tells_only_what_differs() -> None:
+    clock = VirtualClock(NOON)
+    server = Server(clock)
+    client = Client(server)
+    for name in ("stays", "goes"):
+        client.create(CONFIG_MAPS, {"metadata": {"name": name, "namespace": "default"}})
+    feed = Feed(client, CONFIG_MAPS)
+    assert [change for change, _ in feed.poll(0)] == ["ADDED", "ADDED"]
+    assert feed.poll(0) == []
+    feed.close()
+    client.delete(CONFIG_MAPS, "default", "goes")
+    client.create(CONFIG_MAPS, {"metadata": {"name": "comes", "namespace": "default"}})
+    server.compact()
+    told: list[tuple[str, str]] = []
+    for _ in range(4):
+        told += [(change, obj["metadata"]["name"]) for change, obj in feed.poll(0)]
+    assert told == [("DELETED", "goes"), ("ADDED", "comes")]
 
 
 def test_a_pod_at_rest_is_not_written_again() -> None:

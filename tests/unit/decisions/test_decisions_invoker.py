@@ -578,6 +578,15 @@ def test_a_deleted_batch_waits_for_its_running_session_then_for_its_sidecars(rea
     assert not decide(ready, make).writes or not ready.carry_out(decide(ready, make))
 
 
+def test_a_deleted_batch_without_workloads_waits_for_its_running_session_too(ready, make):
+    ready.add(make.batch(make.member("PersistentVolumeClaim", "uploads")))
+    ready.add(make.session(status={"phase": "Running"}))
+    settle(ready, make)
+    terminate(ready, make)
+    settle(ready, make)
+    assert ready.at("BackupBatch", "web")["metadata"]["finalizers"] == [names.FINALIZER]
+
+
 def test_a_deleted_batch_leaves_the_finalizers_of_others(ready, make):
     batch = make.batch()
     batch["metadata"]["finalizers"] = ["theirs", names.FINALIZER]

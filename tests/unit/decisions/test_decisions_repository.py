@@ -294,6 +294,19 @@ def test_a_finished_maintenance_is_not_repeated_however_it_ended(usable, make, o
     assert len(jobs_of(usable, "maintain")) == 1
 
 
+def test_a_maintenance_that_failed_is_not_repeated_after_that_of_another_batch(usable, make):
+    usable.add(make.batch(name="other"))
+    usable.add(make.session("web-1", age=dt.timedelta(hours=1), status=good()))
+    usable.add(make.session("other-1", batch="other", status=good()))
+    for _ in range(2):
+        settle(usable, make)
+        for job in jobs_of(usable, "maintain"):
+            end(usable, job, "Failed")
+    settle(usable, make)
+    assert status(usable)["phase"] == "Ready"
+    assert status(usable)["lastMaintainedSession"] == "other-1"
+
+
 def test_only_the_last_good_session_of_a_batch_is_maintained(usable, make):
     usable.add(make.session("web-0", age=dt.timedelta(hours=2), status=good()))
     usable.add(make.session("web-1", age=dt.timedelta(hours=1), status=good()))

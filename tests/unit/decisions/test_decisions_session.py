@@ -718,8 +718,9 @@ def test_a_final_target_stays_as_it_is_while_another_runs(running, make):
     )
     settle(running, make)
     before = target(running, 0)
-    assert before["phase"] == "Failed"
+    assert (before["phase"], before["reason"]) == ("Failed", "TargetNotFound")
     claim(running, index=1)
+    running.add(make.workload("Deployment", "gone"))
     later = make.now + dt.timedelta(minutes=1)
     settle(running, make, later)
     assert target(running, 0) == before

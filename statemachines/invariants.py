@@ -73,8 +73,9 @@ class Invariant:
 
 
 def at_most_one_session_runs(world: World) -> bool:
-    """At most one session of a batch runs at a time."""
-    return sum(each.phase == "Running" for each in world.frame.sessions) <= 1
+    """At most one session of a batch runs, or is listed so that it may, at a time."""
+    live = [each for each in world.frame.sessions if is_unfinished(each)]
+    return sum(each.phase == "Running" or each.listed for each in live) <= 1
 
 
 def a_slot_makes_one_session(world: World) -> bool:

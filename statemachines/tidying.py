@@ -29,6 +29,7 @@ from statemachines.world import (
     Session,
     Target,
     World,
+    is_unfinished,
     with_session,
 )
 
@@ -74,8 +75,7 @@ def tidy_frame(frame: Frame) -> Frame:
     if first.phase == ABSENT != second.phase:
         frame = _second_is_first(frame)
     first, second = frame.sessions
-    undecided = first.phase == second.phase == "Pending" and not (first.listed or second.listed)
-    if not undecided:
+    if not (is_unfinished(first) and is_unfinished(second)):
         frame = frame._replace(second_is_older=False)
     frame = _with_usual_slots(frame)
     waiting = any(own.phase in (ABSENT, "Pending") for own in (first, second))

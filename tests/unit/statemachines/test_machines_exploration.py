@@ -27,7 +27,16 @@ from statemachines.environment import FAIR, AgentRules
 from statemachines.exploration import explore
 from statemachines.operation import OperatorRules
 from statemachines.table import Arc
-from statemachines.world import JOB, PARALLEL, SEQUENTIAL, SIDECAR, Config, Session, Target
+from statemachines.world import (
+    JOB,
+    PARALLEL,
+    SEQUENTIAL,
+    SIDECAR,
+    Config,
+    Session,
+    Target,
+    is_unfinished,
+)
 
 ONE_SIDECAR = Config(PARALLEL, (SIDECAR,))
 ONE_JOB = Config(PARALLEL, (JOB,))
@@ -74,6 +83,15 @@ EAGER_SESSION = attrs.evolve(
     arcs=(Arc("Pending", always, "Running", "it asks nobody"), *session.TABLE.arcs),
 )
 
+
+def skipped_by_age_alone(frame, number):
+    """The rule that of two sessions the older one runs, even if the other one runs already."""
+    own, other = frame.sessions[number], frame.sessions[1 - number]
+    if frame.batch != "live" or (frame.paused and own.slot):
+        return True
+    return is_unfinished(other) and (number == 0) == frame.second_is_older
+
+
 LOCKED_AND_LISTING = (repository.EXCLUSIVE_LOCK, repository.SESSIONS_MAY_BE_LISTED)
 
 MUTATIONS = [
@@ -83,6 +101,13 @@ MUTATIONS = [
         "at_most_one_session_runs",
         ONE_JOB,
         {"session": EAGER_SESSION},
+    ),
+    (
+        "a session that yields to an older one alone",
+        1,
+        "at_most_one_session_runs",
+        ONE_JOB,
+        {"must_be_skipped": skipped_by_age_alone, "may_be_listed": lambda *_: True},
     ),
     (
         "a session with a random name",

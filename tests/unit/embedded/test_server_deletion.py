@@ -22,6 +22,14 @@ def test_a_finalizer_holds_an_object_until_it_is_taken_away(api: Any) -> None:
     assert api.send("GET", "a").status == 404
 
 
+def test_an_object_stays_while_one_of_its_finalizers_does(api: Any) -> None:
+    api.create("", {"metadata": {"name": "a", "finalizers": ["x.io/y", "x.io/z"]}})
+    api.delete("a")
+    api.merge("a", {"metadata": {"labels": {"still": "here"}}})
+    api.merge("a", {"metadata": {"finalizers": ["x.io/z"]}})
+    assert api.get("a")["metadata"]["labels"] == {"still": "here"}
+
+
 def test_deleting_twice_does_not_move_the_deadline(api: Any) -> None:
     api.create("", {"metadata": {"name": "a", "finalizers": ["x.io/y"]}})
     first = api.delete("a")

@@ -98,6 +98,7 @@ def _report(screen: Console, outcome: Outcome, seconds: float, output: Format) -
             {"proven": outcome.proven, "seconds": round(seconds, 1), **attrs.asdict(outcome)}
         )
         return
+    proof = "restored and compared" if outcome.proven else "but what was restored differs"
     took = screens.shortened(outcome.session.duration)
     screen.print()
     screen.print(_snapshots(outcome))
@@ -106,7 +107,7 @@ def _report(screen: Console, outcome: Outcome, seconds: float, output: Format) -
         screen.print(Text.assemble(mark, f"{check.what}: {check.detail}"), soft_wrap=True)
     screen.print(
         f"\nOne batch, three targets, one repository: backed up in {took},"
-        f" restored and compared; {seconds:.0f} s in all.\n",
+        f" {proof}; {seconds:.0f} s in all.\n",
         soft_wrap=True,
     )
 

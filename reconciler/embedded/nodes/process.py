@@ -242,6 +242,7 @@ class ProcessRuntime:
             "HOME": "/root" if self.isolate else str(found.home),
             "HOSTNAME": found.pod["metadata"]["name"],
             "LANG": "C.UTF-8",
+            **self._names.variables(found.pod["metadata"].get("namespace", "")),
         }
         if not self.isolate:  # there is no file of a service account to say it
             made["KUBE_NAMESPACE"] = found.pod["metadata"].get("namespace", "")

@@ -42,6 +42,18 @@ class Names:
                     found[form] = address
         return found
 
+    def variables(self, namespace: str) -> dict[str, str]:
+        """What a kubelet says of Services: ``NAME_SERVICE_HOST`` and ``NAME_SERVICE_PORT``."""
+        made: dict[str, str] = {}
+        for key, service in sorted(self._services.items()):
+            entries = list(self._of_service(key)) if key in self._endpoints else []
+            if key.namespace == namespace and entries:
+                prefix = key.name.upper().replace("-", "_")
+                made[f"{prefix}_SERVICE_HOST"] = entries[0][1]
+                for port in (service["spec"].get("ports") or ())[:1]:
+                    made[f"{prefix}_SERVICE_PORT"] = str(port["port"])
+        return made
+
     def _of_service(self, key: Key) -> Iterable[tuple[str, str]]:
         entries = [
             entry

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 import attrs
 
+from reconciler.api import conditions as c
 from reconciler.api.hosts import alias_of
 from reconciler.api.invoker import Invoker
 from reconciler.api.repository import Repository
@@ -168,6 +169,8 @@ def _runner(
     if target.is_missing:
         message = _missing(session, target)
         return Runner(dead=True, reason=TARGET_NOT_FOUND, message=message)
+    if target.is_workload and (obstacle := targets.obstacle(target, session.namespace)):
+        return Runner(dead=True, reason=c.SIDECAR_INJECTION_FAILED, message=obstacle)
     if target.is_workload and target.obj is not None:
         alias = alias_of(session.invoker, target.index)
         mark = f"{session.invoker.kind}/{session.invoker.name}"
@@ -176,7 +179,7 @@ def _runner(
 
 
 def _missing(session: Session, target: Target) -> str:
-    return f"{target.ref.kind} {session.namespace}/{target.ref.name} does not exist."
+    return f"{target.ref.kind} {session.namespace}/{target.ref.name} does not exist; create it."
 
 
 def _of_job(session: Session, target: Target, job: JsonObject | None) -> Runner:

@@ -218,9 +218,16 @@ def _injected(target: Target, namespace: str, repository_problem: str) -> Condit
 
 
 def _injection_problem(target: Target, namespace: str, repository_problem: str) -> str:
-    what = f"{target.ref.kind} {namespace}/{target.ref.name}"
     if target.obj is None:
-        return f"{what} does not exist."
+        return f"{target.ref.kind} {namespace}/{target.ref.name} does not exist."
+    if target.is_marked:
+        return ""
+    return obstacle(target, namespace) or repository_problem
+
+
+def obstacle(target: Target, namespace: str) -> str:
+    """Why an existing workload cannot have our sidecar before somebody changes something, or ""."""
+    what = f"{target.ref.kind} {namespace}/{target.ref.name}"
     if target.is_marked:
         return ""
     if target.owned:
@@ -232,7 +239,7 @@ def _injection_problem(target: Target, namespace: str, repository_problem: str) 
             f"{what} already has the sidecar of {target.holder}; "
             "take the target out of one of the two."
         )
-    return repository_problem
+    return ""
 
 
 def _resolved(target: Target) -> Condition:

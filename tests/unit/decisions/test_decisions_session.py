@@ -6,8 +6,8 @@ import datetime as dt
 
 import pytest
 
-from reconciler.api.resources import Key
-from reconciler.decisions import session
+from reconciler.api.resources import BACKUP_BATCHES, Key
+from reconciler.decisions import invoker, session
 from reconciler.decisions.plan import Apply, Create, Delete
 from reconciler.manifests import labels, names, sidecar
 
@@ -316,6 +316,26 @@ def test_without_a_ready_runner_a_host_waits_and_is_given_up_after_the_grace(
     settle(running, make, late)
     assert target(running)["phase"] == "Failed"
     assert words in target(running)["stats"][0]["error"]
+
+
+def test_a_workload_that_another_batch_holds_fails_at_once_with_the_remedy(running, make):
+    older = make.batch(name="older")
+    older["metadata"]["creationTimestamp"] = make.stamp(make.now - dt.timedelta(days=1))
+    running.add(older)
+    settle(running, make)
+    assert status(running)["phase"] == "Failed"
+    assert "already has the sidecar of BackupBatch shop/older" in target(running)["message"]
+    assert "take the target out of one of the two" in target(running)["message"]
+
+
+def test_a_workload_that_has_our_sidecar_is_nobody_elses(running, make):
+    decision = invoker.decide_for(BACKUP_BATCHES)
+    running.carry_out(decision(Key("shop", "web"), running, make.now, make.settings))
+    older = make.batch(name="older")
+    older["metadata"]["creationTimestamp"] = make.stamp(make.now - dt.timedelta(days=1))
+    running.add(older)
+    settle(running, make)
+    assert target(running)["phase"] == "Scheduled"
 
 
 def test_what_keeps_a_pod_from_starting_is_told(running, make):

@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.api import resources as r
 from reconciler.api.resources import Key
-from reconciler.decisions import sidecars, workload
+from reconciler.decisions import sidecars, workload, world
 from reconciler.decisions.plan import Apply, Delete
 from reconciler.manifests import labels
 
@@ -103,6 +103,14 @@ def test_the_older_of_two_holds_the_workload(view, make):
     assert workload.is_held_by(view, front, young)["kind"] == "BackupConfiguration"
     mark(view, by="BackupBatch/young")
     assert workload.is_held_by(view, view.at("Deployment", "front"), young) is None
+
+
+def test_what_is_remembered_of_invokers_is_bounded_and_never_wrong(view, make, monkeypatch):
+    monkeypatch.setattr(world, "_MOST_KNOWN", 2)
+    for name in ("a", "b", "c", "d"):
+        found = make.batch(make.member("Deployment", name))
+        assert world.references(found) == {("Deployment", name)}
+        assert world.references(found) == {("Deployment", name)}
 
 
 def test_nobody_holds_what_nobody_wants(view, make):

@@ -205,9 +205,16 @@ def test_of_two_batches_on_one_workload_the_older_backs_it_up(shop, manifests):
             name="rival",
         )
     )
-    shop.run_to(3, 20)
+    shop.run_to(3, 2)  # nobody waits for a sidecar that cannot come
     assert list(shop.sessions().values()) == ["Succeeded"]
     assert list(shop.sessions("rival").values()) == ["Failed"]
+    (session,) = shop.sessions("rival")
+    assert shop.phases(session) == {"front": "Failed", "db": "Succeeded"}
+    assert shop.target(session, "front")["reason"] == "SidecarInjectionFailed"
+    assert shop.target(session, "front")["message"] == (
+        "Host deploy-front: SidecarInjectionFailed: Deployment shop/front already has the sidecar "
+        "of BackupBatch shop/web; take the target out of one of the two."
+    )
     found = shop.member_condition("rival", "front", "StashSidecarInjected")
     assert "already has the sidecar of BackupBatch shop/web" in found["message"]
     shop.delete("BackupBatch", "web")
@@ -338,6 +345,39 @@ def test_names_of_two_kinds_with_one_name_are_told_and_neither_takes_from_the_ot
     found = shop.condition("BackupConfiguration", "web", "CronJobCreated")
     assert (found["status"], found["reason"]) == ("False", "NameTaken")
     assert shop.get("CronJob", "stash-backup-web")["spec"]["schedule"] == "0 3 * * *"
+
+
+def test_a_mount_that_the_workload_does_not_have_is_told_and_harms_nobody_else(shop, manifests):
+    wrong = manifests.member("Deployment", "front")
+    wrong["target"]["volumeMounts"][0]["name"] = "datta"
+    shop.apply(
+        manifests.workload("Deployment", "front"),
+        manifests.database("db"),
+        manifests.batch(wrong, manifests.member("AppBinding", "db")),
+    )
+    shop.run_to(3, 5)
+    (name,) = shop.sessions()
+    assert shop.phases(name) == {"front": "Failed", "db": "Succeeded"}
+    assert "spec.members[0].target.volumeMounts[0].name" in shop.target(name, "front")["message"]
+    found = shop.member_condition("web", "front", "StashSidecarInjected")
+    assert "name one of its volumes (data)" in found["message"]
+
+
+def test_a_sidecar_that_the_api_server_refuses_is_told_and_harms_nobody_else(shop, manifests):
+    refused = manifests.member("Deployment", "front")
+    limits = {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}
+    refused["runtimeSettings"] = {"container": {"resources": limits, "env": [{"name": ""}]}}
+    shop.apply(
+        manifests.workload("Deployment", "front"),
+        manifests.workload("Deployment", "back"),
+        manifests.batch(refused, manifests.member("Deployment", "back")),
+    )
+    shop.run_to(3, 10)
+    (name,) = shop.sessions()
+    assert shop.phases(name) == {"front": "Failed", "back": "Succeeded"}
+    found = shop.member_condition("web", "front", "StashSidecarInjected")
+    assert (found["status"], found["reason"]) == ("False", "SidecarInjectionFailed")
+    assert "the API server refuses it" in found["message"]
 
 
 def test_a_lost_access_rule_is_made_anew(shop, manifests):

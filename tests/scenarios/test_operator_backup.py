@@ -42,6 +42,20 @@ def test_a_slot_of_the_schedule_backs_up_every_target_in_parallel(shop, manifest
     assert shop.session(name)["sessionDuration"].endswith("s")
 
 
+def test_a_claim_is_backed_up_by_a_job_that_mounts_it(shop, manifests):
+    shop.apply(
+        manifests.claim("uploads"),
+        manifests.batch(manifests.member("PersistentVolumeClaim", "uploads")),
+    )
+    shop.run_to(3, 5)
+    (name,) = shop.sessions()
+    assert shop.sessions() == {name: "Succeeded"}
+    (job,) = [j for j in shop.all("Job") if j["metadata"]["name"].startswith("stash-backup-web-1")]
+    volumes = {v["name"]: v for v in job["spec"]["template"]["spec"]["volumes"]}
+    assert volumes["stash-volume"]["persistentVolumeClaim"]["claimName"] == "uploads"
+    assert job["metadata"]["ownerReferences"][0]["name"] == name
+
+
 def test_after_a_good_session_the_repository_is_maintained_alone(shop, manifests):
     web(shop, manifests)
     shop.run_to(3, 5)

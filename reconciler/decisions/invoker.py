@@ -29,8 +29,16 @@ from reconciler.api.resources import (
     Resource,
 )
 from reconciler.api.schedule import Schedule
-from reconciler.decisions import access, conditions, history, repository, targets, workload, world
-from reconciler.decisions.conditions import Condition
+from reconciler.decisions import (
+    access,
+    conditions,
+    history,
+    invoker_conditions,
+    repository,
+    targets,
+    workload,
+    world,
+)
 from reconciler.decisions.plan import (
     Apply,
     Decide,
@@ -366,7 +374,7 @@ def _status_wanted(
     seen: World, phase: str, slot: dt.datetime | None, now: dt.datetime
 ) -> JsonObject:
     stored = seen.status
-    own = list(_conditions(seen, phase))
+    own = list(invoker_conditions.of(seen, phase))
     is_batch = seen.resource == BACKUP_BATCHES
     if not is_batch:
         for target in seen.targets:
@@ -419,79 +427,6 @@ def _member_conditions(seen: World, now: dt.datetime) -> list[JsonObject]:
             }
         )
     return entries
-
-
-def _conditions(seen: World, phase: str) -> Iterator[Condition]:
-    yield _valid(seen)
-    yield _repository_found(seen)
-    if seen.typed_repository is not None:
-        yield _secret_found(seen)
-    yield _cron_job_created(seen, phase)
-    if seen.typed is not None and seen.typed.paused:
-        message = "No session starts by the schedule; set spec.paused to false to resume."
-        yield Condition.of(c.PAUSED, holds=True, reason=c.PAUSED, message=message)
-    if seen.typed is not None and world.ignored(seen.typed):
-        yield Condition.of(
-            conditions.FULLY_SUPPORTED,
-            holds=False,
-            reason=conditions.NOT_YET_SUPPORTED,
-            message=f"Not acted on yet: {', '.join(world.ignored(seen.typed))}.",
-        )
-
-
-def _valid(seen: World) -> Condition:
-    if seen.typed is None or seen.faults:
-        return Condition.of(
-            c.VALID, holds=False, reason=c.INVALID_SPEC, message=world.told(seen.faults)
-        )
-    message = "The spec is valid."
-    return Condition.of(c.VALID, holds=True, reason=c.SPEC_ACCEPTED, message=message)
-
-
-def _repository_found(seen: World) -> Condition:
-    found = seen.typed_repository is not None
-    name = f"Repository {seen.namespace}/{world.repository_name(seen.obj)}"
-    return Condition.of(
-        c.REPOSITORY_FOUND,
-        holds=found,
-        reason=c.REPOSITORY_AVAILABLE if found else c.REPOSITORY_NOT_AVAILABLE,
-        message=f"{name} exists." if found else seen.repository_problem,
-    )
-
-
-def _secret_found(seen: World) -> Condition:
-    problem = seen.secret_problem
-    return Condition.of(
-        c.BACKEND_SECRET_FOUND,
-        holds=not problem,
-        reason=c.BACKEND_SECRET_NOT_AVAILABLE if problem else c.BACKEND_SECRET_AVAILABLE,
-        message=problem or "The backend Secret has a RESTIC_PASSWORD.",
-    )
-
-
-def _cron_job_created(seen: World, phase: str) -> Condition:
-    name = names.cron_job(world.name_of(seen.obj))
-    if seen.cron_job_is_foreign:
-        message = (
-            f"CronJob {seen.namespace}/{name} belongs to something else; "
-            "delete it, or give this object another name."
-        )
-        return Condition.of(
-            c.CRON_JOB_CREATED, holds=False, reason=conditions.NAME_TAKEN, message=message
-        )
-    about_to_be = seen.is_new and phase not in (machine.PENDING, machine.TERMINATING)
-    created = about_to_be or seen.cron_job is not None
-    return Condition.of(
-        c.CRON_JOB_CREATED,
-        holds=created,
-        reason=c.CRON_JOB_CREATION_SUCCEEDED if created else c.CRON_JOB_CREATION_FAILED,
-        message=(
-            f"CronJob {seen.namespace}/{name} triggers the sessions."
-            if created
-            else "The CronJob is not there yet: it is made when everything that the sessions need "
-            "is there. If this lasts, the API server refuses it: see the operator's log."
-        ),
-    )
 
 
 def _events(seen: World) -> Iterator[EventIntent]:

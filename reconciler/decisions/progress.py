@@ -32,6 +32,9 @@ NO_HOSTS = "NoHosts"
 HOST_FAILED = "HostFailed"
 WAITING_FOR_TURN = "WaitingForTurn"
 WAITING_FOR_REPOSITORY = "WaitingForRepository"
+REPORT_GRACE = dt.timedelta(seconds=30)
+"""A runner ends its tool at the deadline and has so long to report it; until then it may still use
+the repository, and the host is not given up."""
 _REMOVED = "The target is in the spec of its invoker no more."
 
 
@@ -60,6 +63,14 @@ class Session:
     @property
     def is_late(self) -> bool:
         return self.now >= self.deadline
+
+    def is_late_for(self, claim: JsonObject) -> bool:
+        """Whether nothing is to be expected of a host any more."""
+        return self.now >= self.report_until(claim)
+
+    def report_until(self, claim: JsonObject) -> dt.datetime:
+        """Until when the report of a host is waited for."""
+        return self.deadline + (REPORT_GRACE if claim.get("runner") else dt.timedelta(0))
 
 
 @attrs.frozen
@@ -144,7 +155,7 @@ def _host(  # noqa: PLR0917 -- private, and called once
         claimed=bool(claim.get("runner")),
         runner_dead=runner.dead,
         runner_overdue=not runner.ready and session.now >= overdue_at,
-        deadline_passed=session.is_late,
+        deadline_passed=session.is_late_for(claim),
         report=report,
     )
     state = host_machine.TABLE.advance(host_machine.PENDING, observation).state
@@ -205,7 +216,7 @@ def _lost(session: Session, host: _Host) -> JsonObject:
 
 
 def _why_lost(session: Session, host: _Host) -> tuple[str, str]:
-    if host.runner.dead or not session.is_late:
+    if host.runner.dead or not session.is_late_for(host.claim):
         return host.runner.reason, host.runner.message
     passed = conditions.timestamp(session.deadline)
     what = host.runner.message or "the backup had not finished."
@@ -340,6 +351,7 @@ def _looks(session: Session, seen: Iterable[_Host], entry: JsonObject) -> list[d
         return []
     found = [_grace_end(session, entry)]
     for host in seen:
+        found += [session.report_until(host.claim)]
         found += [host.overdue_at] if not host.runner.ready else []
         found += [host.runner.look_at] if host.runner.look_at else []
     return [moment for moment in found if moment > session.now]

@@ -165,6 +165,8 @@ def _waiting(view: View, users: Iterable[JsonObject]) -> Iterator[str]:
         meta = obj["metadata"]
         sessions = world.sessions_of(view, meta["namespace"], obj["kind"], meta["name"])
         unfinished = [session for session in sessions if not world.is_final(session)]
+        if any(world.has_begun(view, session) for session in unfinished):
+            continue  # one of an invoker at a time, whichever is the older
         # The oldest alone: the others are skipped by the session decision.
         if unfinished and skipping.reason(view, unfinished[0]) is None:
             found.append(unfinished[0])

@@ -38,16 +38,22 @@ def reason(view: View, session: JsonObject) -> Reason | None:
         return Reason(c.INVALID_INVOKER, f"{what} is not valid: {world.told(faults)}")
     if typed.paused and is_scheduled(session):
         return Reason(c.PAUSED, f"{what} is paused; set spec.paused to false to resume.")
-    return _older(view, session, kind, name)
+    return _other(view, session, kind, name)
 
 
-def _older(view: View, session: JsonObject, kind: str, name: str) -> Reason | None:
-    """Of the unfinished sessions of an invoker, only the oldest may run."""
+def _other(view: View, session: JsonObject, kind: str, name: str) -> Reason | None:
+    """Of the unfinished sessions of an invoker one may run: who has begun, else the oldest.
+
+    Creation times have a resolution of one second, so a session that comes later may be the older
+    one by its name; it must not get in beside one that has begun (invariant 1).
+    """
+    if world.has_begun(view, session):
+        return None
     namespace = session["metadata"]["namespace"]
     for other in world.sessions_of(view, namespace, kind, name):
-        if world.age_key(other) >= world.age_key(session):
-            return None
-        if not world.is_final(other):
+        if world.is_final(other) or world.name_of(other) == world.name_of(session):
+            continue
+        if world.age_key(other) < world.age_key(session) or world.has_begun(view, other):
             message = f"BackupSession {world.name_of(other)} has not finished yet."
             return Reason(c.PREVIOUS_SESSION_RUNNING, message)
     return None

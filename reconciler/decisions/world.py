@@ -177,6 +177,17 @@ def sessions_of(view: View, namespace: str, kind: str, name: str) -> list[JsonOb
     return sorted(mine, key=age_key)
 
 
+def has_begun(view: View, session: JsonObject) -> bool:
+    """Whether the session runs, or a Repository has let it in."""
+    if phase_of(session) == "Running":
+        return True
+    namespace, name = session["metadata"]["namespace"], name_of(session)
+    return any(
+        name in (status_of(obj).get("activeSessions") or ())
+        for obj in view.list(REPOSITORIES, namespace)
+    )
+
+
 def has_good_host(session: JsonObject) -> bool:
     """Whether at least one host of the session was backed up."""
     return any(

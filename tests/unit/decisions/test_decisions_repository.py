@@ -215,6 +215,18 @@ def test_a_session_that_will_be_skipped_is_not_let_in(usable, make):
     assert "activeSessions" not in status(usable)
 
 
+@pytest.mark.parametrize("how", ["listed", "running"])
+def test_beside_a_session_that_has_begun_none_of_the_same_batch_is_let_in(usable, make, how):
+    usable.add(make.session("web-5"))
+    if how == "listed":
+        settle(usable, make)
+    else:
+        usable.set_status("BackupSession", "web-5", phase="Running")
+    usable.add(make.session("web-1"))
+    settle(usable, make)
+    assert "web-1" not in status(usable).get("activeSessions", [])
+
+
 @pytest.mark.parametrize("how", ["final", "gone"])
 def test_a_session_that_has_ended_gives_its_place_back(usable, make, how):
     usable.add(make.session())

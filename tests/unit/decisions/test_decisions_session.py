@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 
 from reconciler.api.resources import BACKUP_BATCHES, Key
-from reconciler.decisions import invoker, session
+from reconciler.decisions import invoker, progress, session
 from reconciler.decisions.plan import Apply, Create, Delete
 from reconciler.manifests import labels, names, sidecar
 
@@ -152,6 +152,16 @@ def test_two_sessions_of_one_second_are_told_apart_by_name(ready, make):
     settle(ready, make, name="web-2")
     assert status(ready, "web-1")["phase"] == "Running"
     assert reason(ready, name="web-2") == "PreviousSessionRunning"
+
+
+def test_a_session_that_has_begun_is_not_overtaken_by_one_that_sorts_before_it(ready, make):
+    """Creation times have a resolution of one second."""
+    ready.add(make.batch(), make.session("web-1"), make.session("web-5"))
+    admit(ready, "web-5")
+    settle(ready, make, name="web-1")
+    settle(ready, make, name="web-5")
+    assert reason(ready, name="web-1") == "PreviousSessionRunning"
+    assert status(ready, "web-5")["phase"] == "Running"
 
 
 @pytest.mark.parametrize(
@@ -410,7 +420,10 @@ def test_the_deadline_ends_a_host_at_work(running, make):
     claim(running)
     settle(running, make)
     late = make.now + dt.timedelta(minutes=10)
-    settle(running, make, late)
+    plan = settle(running, make, late)
+    assert "stats" not in target(running)  # its runner ends the tool, and has time to say so
+    assert plan.wake_at == late + progress.REPORT_GRACE
+    settle(running, make, plan.wake_at)
     assert target(running)["reason"] == "DeadlineExceeded"
     assert "had not finished" in target(running)["message"]
     assert reason(running, "DeadlineExceeded") == "DeadlineExceeded"

@@ -148,6 +148,7 @@ def _apply(world: World, request: Request, kind: Kind, route: Route) -> Response
     if live is None and route.subresource:
         raise refusals.not_found(kind.plural, kind.group, route.name)
     if live is None:
+        _refuse_another_life(kind, route, config)
         new = apply.first(kind, config, writer)
         made = writing.create(world, kind, route, new, said, applied=True)
         return Response(201, tables.presented(request, kind, made, world.clock.now()))
@@ -157,6 +158,15 @@ def _apply(world: World, request: Request, kind: Kind, route: Route) -> Response
 
     obj = writing.change(world, kind, route, make, said, applied=True)
     return Response(200, tables.presented(request, kind, obj, world.clock.now()))
+
+
+def _refuse_another_life(kind: Kind, route: Route, config: JsonObject) -> None:
+    """A uid means one object that was read before; an apply that cites one creates no other."""
+    uid = (config.get("metadata") or {}).get("uid")
+    if uid:
+        said = f"the provided object specified uid {uid}, and no existing object was found"
+        why = f"uid mismatch: {said}"
+        raise refusals.conflict(kind.plural, kind.group, route.name, why)
 
 
 def _configuration(kind: Kind, route: Route, body: Any) -> JsonObject:

@@ -48,16 +48,7 @@ class Counting:
         if request.method != "GET":
             self.writes.append((request.method, request.path.rpartition("/")[2]))
             self.before(request)
-        return self.gone(request) or self.server.send(request)
-
-    def gone(self, request: Request) -> Response | None:
-        """An apply that cites a uid creates nothing: seen on Kubernetes 1.20.2."""
-        if request.method != "PATCH" or "uid" not in request.body.get("metadata", {}):
-            return None
-        found = self.server.send(Request("GET", request.path))
-        message = "uid mismatch: and no existing object was found"
-        conflict = Response(409, {"reason": "Conflict", "message": message})
-        return conflict if found.status == 404 else None
+        return self.server.send(request)
 
     def watch(self, request: Request) -> WatchStream:
         return self.server.watch(request)

@@ -48,13 +48,14 @@ class Owners:
         return any(claimed <= taken for claimed in self._claims(lock.host))
 
     def _claims(self, runner: str) -> Iterator[dt.datetime]:
-        """When a pod of this name has claimed hosts."""
+        """When a pod of this name has claimed hosts, at the earliest."""
         for session in self.port.list(BACKUP_SESSIONS, self.namespace).items:
+            began = session["metadata"].get("creationTimestamp", "")
             for entry in status_of(session).get("targets") or ():
                 for claim in entry.get("hosts") or ():
-                    moment = _moment(claim.get("startTime", ""))
-                    if claim.get("runner") == runner and moment is not None:
-                        yield moment
+                    texts = [began] if runner in (claim.get("earlierRunners") or ()) else []
+                    texts += [claim.get("startTime", "")] if claim.get("runner") == runner else []
+                    yield from (moment for text in texts if (moment := _moment(text)))
 
     def _is_dead(self, lock: Lock) -> bool:
         try:

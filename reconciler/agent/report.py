@@ -91,6 +91,8 @@ def claim(
             answer = Turn.GO
         if answer is not Turn.GO or held.get("runnerUID") == pod.uid:
             return None
+        if held.get("runner"):
+            held["earlierRunners"] = [*(held.get("earlierRunners") or ()), held["runner"]]
         held.update(runner=pod.name, runnerUID=pod.uid, startTime=timestamp(now))
         return status_of(session)
 

@@ -84,6 +84,8 @@ class HostClaim:
     runner_uid: str = attrs.field(default="", metadata=named("runnerUID"))
     start_time: Timestamp = ""
     """When the runner claimed it."""
+    earlier_runners: tuple[str, ...] = ()
+    """Pods that had claimed it before and have died: their locks may be removed."""
 
 
 @attrs.frozen(kw_only=True)

@@ -110,8 +110,9 @@ def test_a_claim_is_taken_over_only_from_a_pod_that_is_certainly_dead(
     tools = of_pod(application, make, "job-2", "uid-2")
     monkeypatch.setattr("reconciler.agent.patience.Patience.again", lambda _: False)
     assert back_up(application, tools) == 0
-    holder = application.cluster.session()["targets"][0]["hosts"][0]["runnerUID"]
-    assert holder == ("uid-2" if takes_over else "uid-1")
+    host = application.cluster.session()["targets"][0]["hosts"][0]
+    assert host["runnerUID"] == ("uid-2" if takes_over else "uid-1")
+    assert host.get("earlierRunners", []) == (["job-1"] if takes_over else [])
 
 
 def test_a_finished_host_is_not_backed_up_again_by_the_jobs_next_pod(application, make) -> None:

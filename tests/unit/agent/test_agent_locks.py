@@ -85,6 +85,17 @@ def test_a_lock_that_is_older_than_the_claim_may_be_of_another_cluster(owners) -
     assert not owners.is_gone(lock(taken="2026-03-01T02:00:00Z"))
 
 
+def test_a_pod_that_has_lost_its_claim_to_another_holds_no_lock(cluster, make) -> None:
+    claim = {"hostname": "host-0", "runner": "web-2", "runnerUID": "v",
+             "startTime": "2026-03-01T03:05:00Z", "earlierRunners": ["web-1"]}  # fmt: skip
+    cluster.put(r.BACKUP_SESSIONS, make.session("Running", [claim]))
+    (session,) = cluster.port.list(r.BACKUP_SESSIONS, "demo").items
+    began = session["metadata"]["creationTimestamp"]
+    owners = Owners(cluster.port, "demo")
+    assert owners.is_gone(lock(taken=began.replace("Z", ".5Z")))
+    assert not owners.is_gone(lock(taken="2001-01-01T00:00:00Z"))
+
+
 @pytest.mark.parametrize("taken", ["", "yesterday", "2026-03-01T03:00:07"])
 def test_a_lock_without_a_moment_proves_nothing(owners, taken) -> None:
     assert not owners.is_gone(lock(taken=taken))

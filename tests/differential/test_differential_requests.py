@@ -3,7 +3,8 @@
 The cases are the YAML files in ``cases/``; each is a story of requests in one namespace. A step has
 a sentence as name (``does``), a method with a path, and perhaps ``query``, ``body``, ``type``
 (of a patch), ``accept``, ``save`` (its answer can be named by later steps as ``${name.path}``),
-``drop`` (fields that are not compared), ``only`` (what alone is compared) and ``not_compared`` (the reason; sent to both all the same).
+``drop`` (fields that are not compared), ``only`` (what alone is compared) and ``not_compared`` (the
+reason; the request is sent to both all the same).
 
 Not compared: uids, resourceVersions, times, addresses, and what 1.20's admission and controllers
 add to objects after the request (see ``NOISE`` below).

@@ -202,7 +202,7 @@ def _read_repository(
     if typed is None or faults:
         return None, ""
     name = typed.spec.backend.storage_secret_name
-    return typed, world.secret_problem(view.get(SECRETS, namespace, name), name, namespace)
+    return typed, world.secret_problem(view.get(SECRETS, namespace, name), typed)
 
 
 def facts(seen: World, view: View) -> machine.Observation:

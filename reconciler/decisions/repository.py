@@ -78,8 +78,7 @@ class World:
     def secret_problem(self) -> str:
         if self.typed is None:
             return "the Repository is not valid"
-        name = self.typed.spec.backend.storage_secret_name
-        return world.secret_problem(self.secret, name, self.obj["metadata"]["namespace"])
+        return world.secret_problem(self.secret, self.typed)
 
 
 def decide(key: Key, view: View, now: dt.datetime, settings: Settings) -> Plan:

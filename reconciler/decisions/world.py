@@ -213,13 +213,16 @@ def read_repository(obj: JsonObject) -> tuple[Repository | None, tuple[Fault, ..
     return typed, tuple(validate(typed))
 
 
-def secret_problem(secret: JsonObject | None, name: str, namespace: str) -> str:
-    """Why the backend Secret cannot be used, with the remedy; "" when it can."""
+def secret_problem(secret: JsonObject | None, repository: Repository) -> str:
+    """Why the Repository's Secret cannot be used, with the remedy; "" when it can."""
+    meta = repository.metadata
+    what = f"Secret {meta.namespace}/{repository.spec.backend.storage_secret_name}"
+    other = f"or name another one in spec.backend.storageSecretName of Repository {meta.name}"
     if secret is None:
-        return f"Secret {namespace}/{name} does not exist; create it with the key RESTIC_PASSWORD"
+        return f"{what} does not exist; create it with the key RESTIC_PASSWORD, {other}"
     # Values are none of the operator's business, and its cache does not keep them.
     if "RESTIC_PASSWORD" not in {**(secret.get("data") or {}), **(secret.get("stringData") or {})}:
-        return f"Secret {namespace}/{name} has no key RESTIC_PASSWORD; add it"
+        return f"{what} has no key RESTIC_PASSWORD; add it, {other}"
     return ""
 
 

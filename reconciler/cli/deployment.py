@@ -1,4 +1,4 @@
-"""``deploy/roles.yaml``, generated from the rules that the data side needs, each with its reason.
+"""``deploy/roles.yaml``, generated from the rules of ``access``, each with its reason.
 
 ``python -m reconciler.cli.deployment`` writes the file; a test fails when it is stale.
 """
@@ -18,8 +18,11 @@ FILE: Final = Path("deploy/roles.yaml")
 HEAD: Final = """\
 # Generated from reconciler/manifests/access.py by: python -m reconciler.cli.deployment
 #
-# What sidecars, backup Jobs and triggers may do. Install it with the CRDs; the operator binds these
-# roles within the namespaces of its batches, and never writes them.
+# What sidecars, backup Jobs, triggers and the operator may do. Install it with the CRDs. The
+# operator binds the first three within the namespaces of its batches, and never writes them. The
+# last one is its own; its service account gets it by:
+#   kubectl create clusterrolebinding tandem-operator --clusterrole=tandem-operator \
+#     --serviceaccount=<namespace>:<service account of the operator>
 """
 
 

@@ -14,7 +14,15 @@ from reconciler.api import resources as r
 from reconciler.api.resources import STASH, JsonObject
 from reconciler.manifests import labels, names
 
-RBAC_GROUP = "rbac.authorization.k8s.io"
+RBAC_GROUP = r.ROLE_BINDINGS.group
+APP_CATALOG = r.APP_BINDINGS.group
+LEASES = r.LEASES.group
+
+_READ = ["get", "list", "watch"]
+_APPLY = ["create", "patch"]
+"""A server-side apply is a patch; one that brings an object into being needs ``create`` too."""
+_INVOKERS = ["backupbatches", "backupconfigurations"]
+_FOLLOWED = [*_INVOKERS, "repositories", "backupsessions"]
 
 
 def service_account(namespace: str, name: str) -> JsonObject:
@@ -61,46 +69,100 @@ def sidecar_access(namespace: str, account: str) -> JsonObject:
     return role_binding(namespace, name, role=names.SIDECAR_ROLE, account=account)
 
 
-def _rule(why: str, group: str, resources: list[str], verbs: list[str]) -> JsonObject:
-    return {"why": why, "apiGroups": [group], "resources": resources, "verbs": verbs}
+def _rule(
+    why: str, group: str, resources: list[str], verbs: list[str], *, only: list[str] | None = None
+) -> JsonObject:
+    rule = {"why": why, "apiGroups": [group], "resources": resources, "verbs": verbs}
+    return {**rule, "resourceNames": only} if only else rule
 
 
 _REPORT = [
     _rule(
         "find the session's members and paths",
         STASH,
-        ["backupbatches", "backupconfigurations"],
+        _INVOKERS,
         ["get"],
     ),
     _rule("learn of new sessions", STASH, ["backupsessions"], ["get", "list", "watch"]),
     _rule("claim a host and report it", STASH, ["backupsessions/status"], ["get", "update"]),
     _rule("learn where the backups go", STASH, ["repositories"], ["get"]),
-    _rule("read the backend's credentials", "", ["secrets"], ["get"]),
+    _rule("tell whether another runner, or a lock's owner, is dead", "", ["pods"], ["get"]),
     _rule("tell the user what happened", "", ["events"], ["create", "patch"]),
 ]
 
 _RULES: dict[str, list[JsonObject]] = {
-    names.SIDECAR_ROLE: [
-        *_REPORT,
-        _rule("run the hooks of the pod's own containers", "", ["pods"], ["get"]),
-        _rule("run the hooks of the pod's own containers", "", ["pods/exec"], ["get", "create"]),
-    ],
+    # the pods of users run with it, so it reads no Secret: the backend's is mounted
+    names.SIDECAR_ROLE: _REPORT,
     names.BACKUP_JOB_ACCOUNT: [
         *_REPORT,
         _rule("report the repository's state", STASH, ["repositories/status"], ["get", "update"]),
-        _rule("find the database", "appcatalog.appscode.com", ["appbindings"], ["get"]),
-        _rule("find a pod of the database for hooks", "", ["endpoints", "pods"], ["get"]),
-        _rule("run the hooks of a database", "", ["pods/exec"], ["get", "create"]),
+        _rule("find the database", APP_CATALOG, ["appbindings"], ["get"]),
+        _rule("log in to the database", "", ["secrets"], ["get"]),
     ],
     names.CRON_JOB_ACCOUNT: [
         _rule(
             "own the session by its invoker",
             STASH,
-            ["backupbatches", "backupconfigurations"],
+            _INVOKERS,
             ["get"],
         ),
         _rule("create the session of a slot", STASH, ["backupsessions"], ["get", "create"]),
         _rule("tell the user what happened", "", ["events"], ["create", "patch"]),
+    ],
+    names.OPERATOR_ROLE: [
+        _rule("follow what is to be backed up", STASH, _FOLLOWED, _READ),
+        _rule("follow the databases", APP_CATALOG, ["appbindings"], _READ),
+        _rule("apply what is built in", STASH, ["functions", "tasks"], [*_READ, *_APPLY]),
+        _rule("set the finalizer", STASH, _INVOKERS, ["patch"]),
+        _rule(
+            "adopt a session, and delete it by the history limit",
+            STASH,
+            ["backupsessions"],
+            ["patch", "delete"],
+        ),
+        _rule(
+            "tell how it stands",
+            STASH,
+            [f"{each}/status" for each in _FOLLOWED],
+            ["update"],
+        ),
+        _rule(
+            "own Jobs and CronJobs where the server asks for it (OwnerReferencesPermission"
+            "Enforcement)",
+            STASH,
+            [f"{each}/finalizers" for each in _FOLLOWED],
+            ["update"],
+        ),
+        _rule("notice a mended Secret of a backend", "", ["secrets"], _READ),
+        _rule(
+            "find runners, and restart those with an old sidecar", "", ["pods"], [*_READ, "delete"]
+        ),
+        _rule("put sidecars in and out", "", ["replicationcontrollers"], [*_READ, "patch"]),
+        _rule(
+            "put sidecars in and out",
+            "apps",
+            ["deployments", "statefulsets", "daemonsets", "replicasets"],
+            [*_READ, "patch"],
+        ),
+        _rule(
+            "find targets, and make claims for interim data",
+            "",
+            ["persistentvolumeclaims"],
+            [*_READ, "create"],
+        ),
+        _rule("run backups and maintenance", "batch", ["jobs"], [*_READ, "create", "delete"]),
+        _rule("keep the schedule", "batch", ["cronjobs"], [*_READ, *_APPLY]),
+        _rule("give Jobs and triggers an account", "", ["serviceaccounts"], [*_READ, *_APPLY]),
+        _rule("give accounts their roles", RBAC_GROUP, ["rolebindings"], [*_READ, *_APPLY]),
+        _rule(
+            "bind these roles and no others",
+            RBAC_GROUP,
+            ["clusterroles"],
+            ["bind"],
+            only=[names.SIDECAR_ROLE, names.BACKUP_JOB_ACCOUNT, names.CRON_JOB_ACCOUNT],
+        ),
+        _rule("tell the user what happened", "", ["events"], ["create", "patch"]),
+        _rule("let one of several operators lead", LEASES, ["leases"], ["get", "create", "update"]),
     ],
 }
 
@@ -124,4 +186,5 @@ def _cluster_role(name: str) -> JsonObject:
 
 
 CLUSTER_ROLES: tuple[JsonObject, ...] = tuple(_cluster_role(name) for name in _RULES)
-"""To be installed with the operator; the operator needs every right in them to bind them."""
+"""To be installed with the operator. The last is its own: by the verb ``bind`` it may bind the
+others, whose rights it need not have, and no role besides."""

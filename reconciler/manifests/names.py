@@ -18,6 +18,7 @@ SIDECAR = "stash"
 CRON_JOB_ACCOUNT = "stash-cron-job"
 BACKUP_JOB_ACCOUNT = "stash-backup-job"
 SIDECAR_ROLE = "stash-sidecar"
+OPERATOR_ROLE = "tandem-operator"
 FINALIZER = "stash.appscode.com"
 
 

@@ -185,6 +185,7 @@ WANTED = (
         for kind in ("Function", "Task")
         for name in ("mysql", "mariadb", "postgres")
     ),
+    Wanted("ClusterRole/tandem-operator", "*", "in Stash a matter of its Helm chart"),
     Wanted("ServiceAccount/*", "*", SHARED),
     Wanted("RoleBinding/*", "*", SHARED),
     Wanted("ClusterRole/*", "rules*", LEAST),

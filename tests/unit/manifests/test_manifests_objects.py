@@ -412,13 +412,37 @@ def test_every_rule_of_a_cluster_role_has_a_reason():
         assert all(what and why for what, why in told)
 
 
-def test_no_role_of_ours_may_do_everything_or_change_specs():
+def test_no_role_of_ours_may_do_everything():
     for role in access.CLUSTER_ROLES:
         for rule in role["rules"]:
             assert "*" not in (*rule["verbs"], *rule["resources"], *rule["apiGroups"])
+
+
+def test_no_role_of_the_data_side_may_change_specs_or_run_commands():
+    *data_side, operators = access.CLUSTER_ROLES
+    assert operators["metadata"]["name"] == "tandem-operator"
+    for role in data_side:
+        for rule in role["rules"]:
             writes = {"update", "patch", "delete"} & set(rule["verbs"])
             allowed = all("/status" in item or item == "events" for item in rule["resources"])
             assert allowed or not writes
+            assert "pods/exec" not in rule["resources"]
+
+
+def test_only_jobs_of_backups_read_secrets_because_databases_have_logins():
+    readers = [
+        role["metadata"]["name"]
+        for role in access.CLUSTER_ROLES
+        if any("secrets" in rule["resources"] for rule in role["rules"])
+    ]
+    assert readers == ["stash-backup-job", "tandem-operator"]
+
+
+def test_the_operator_binds_the_roles_of_the_data_side_and_no_others():
+    *data_side, operators = access.CLUSTER_ROLES
+    (binds,) = [rule for rule in operators["rules"] if "bind" in rule["verbs"]]
+    assert binds["resourceNames"] == [role["metadata"]["name"] for role in data_side]
+    assert binds["resources"] == ["clusterroles"]
 
 
 def test_a_service_account_of_the_user_is_bound_and_not_created():

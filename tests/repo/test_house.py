@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import re
 import sys
 from pathlib import Path
@@ -45,6 +46,24 @@ def test_a_module_says_what_it_is_for_and_is_not_too_long(path):
     text = path.read_text()
     assert ast.get_docstring(ast.parse(text)), "a module begins with what it is for"
     assert len(text.splitlines()) <= 500
+
+
+def test_an_installed_package_has_the_data_that_its_modules_read():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    shipped = {
+        found
+        for package, patterns in config["options.package_data"].items()
+        for pattern in patterns.replace(",", " ").split()
+        for found in ROOT.joinpath(*package.split(".")).glob(pattern)
+    }
+    data = {
+        path
+        for package in ("reconciler", "statemachines")
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and path.suffix not in {".py", ".pyc"}
+    }
+    assert data - shipped == set()
 
 
 def test_no_module_is_a_drawer_for_everything():

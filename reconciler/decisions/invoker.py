@@ -349,11 +349,15 @@ def _take_down(seen: World, view: View, now: dt.datetime, settings: Settings) ->
 
 
 def marked(view: View, invoker: JsonObject) -> Iterator[JsonObject]:
-    """The workloads that carry the sidecar of this invoker."""
+    """The workloads that carry the sidecar of this invoker.
+
+    A Deployment's controller copies its annotations, and so the mark, to its ReplicaSets: those are
+    kept as history and are not ours to change.
+    """
     mark = f"{invoker['kind']}/{world.name_of(invoker)}"
     for resource in WORKLOADS:
         for obj in view.list(resource, invoker["metadata"]["namespace"]):
-            if sidecar.mark_of(obj) == mark:
+            if sidecar.mark_of(obj) == mark and not workload.is_owned(obj):
                 yield obj
 
 

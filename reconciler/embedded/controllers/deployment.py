@@ -33,6 +33,7 @@ from reconciler.embedded.controllers import ownership, pods, replicaset, rollout
 
 HASH = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
+_NOT_COPIED = frozenset({REVISION, "kubectl.kubernetes.io/last-applied-configuration"})
 SOURCE = "deployment-controller"
 
 
@@ -148,11 +149,17 @@ def _replica_set(owner: JsonObject, replicas: int, revision: int) -> JsonObject:
             "name": ownership.child_name(owner["metadata"]["name"], hashed),
             "namespace": owner["metadata"].get("namespace", ""),
             "labels": labels,
-            "annotations": {REVISION: str(revision)},
+            "annotations": {**_copied(owner), REVISION: str(revision)},
             "ownerReferences": [ownership.controller_reference(DEPLOYMENTS, owner)],
         },
         "spec": spec,
     }
+
+
+def _copied(owner: JsonObject) -> dict[str, str]:
+    """A ReplicaSet remembers the annotations of its Deployment, for a roll-back."""
+    found: dict[str, str] = owner["metadata"].get("annotations") or {}
+    return {key: value for key, value in found.items() if key not in _NOT_COPIED}
 
 
 def _numbered(resource: Resource, obj: JsonObject, revision: int) -> JsonObject:

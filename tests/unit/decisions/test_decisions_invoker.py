@@ -578,6 +578,19 @@ def test_a_deleted_batch_waits_for_its_running_session_then_for_its_sidecars(rea
     assert not decide(ready, make).writes or not ready.carry_out(decide(ready, make))
 
 
+def test_a_deleted_batch_does_not_wait_for_the_history_of_a_deployment(ready, make):
+    ready.add(make.batch())
+    settle(ready, make)
+    kept = make.replica_set(ready.at("Deployment", "front"))
+    kept["metadata"]["annotations"] = ready.at("Deployment", "front")["metadata"]["annotations"]
+    assert kept["metadata"]["annotations"][labels.SIDECAR_INVOKER] == "BackupBatch/web"
+    ready.add(kept)
+    terminate(ready, make)
+    ready.set_meta("Deployment", "front", annotations={})
+    settle(ready, make)
+    assert ready.at("BackupBatch", "web")["metadata"]["finalizers"] == []
+
+
 def test_a_deleted_batch_without_workloads_waits_for_its_running_session_too(ready, make):
     ready.add(make.batch(make.member("PersistentVolumeClaim", "uploads")))
     ready.add(make.session(status={"phase": "Running"}))

@@ -567,6 +567,15 @@ def test_a_roll_back_reuses_the_old_replica_set_as_the_newest_revision(world: Wo
     assert annotations[deployment.REVISION] == "3"
 
 
+def test_a_replica_set_remembers_the_annotations_of_its_deployment(world: World) -> None:
+    mark, applied = "example.com/mark", "kubectl.kubernetes.io/last-applied-configuration"
+    obj = _deployment(world)
+    obj["metadata"]["annotations"] = {mark: "x", applied: "{}"}
+    _step(world)
+    (made,) = world.list(REPLICA_SETS)
+    assert made["metadata"]["annotations"] == {mark: "x", deployment.REVISION: "1"}
+
+
 def test_a_paused_deployment_does_not_roll_but_scales(world: World) -> None:
     _deployment(world)
     _step(world)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import socket
 import ssl
 import subprocess
 import urllib.error
@@ -26,7 +27,8 @@ from reconciler.engine.clock import SystemClock
 
 ROOT = pathlib.Path(__file__).parents[2]
 SCRIPT = ROOT.parent / "shared" / "control-plane" / "cluster"
-CLUSTER = ("--name", "diff", "--port", "16543")
+PORTS = 5
+"""The cluster takes so many ports from the one that it is given."""
 
 
 @attrs.frozen
@@ -79,16 +81,34 @@ def real_cluster() -> Iterator[Endpoint]:
         return
     if not SCRIPT.exists():
         _absent(f"neither TANDEM_TEST_KUBECONFIG nor the script {SCRIPT.name}")
+    name = ["--name", f"diff-{os.getpid()}"]
     try:
         started = subprocess.run(
-            [str(SCRIPT), "up", *CLUSTER], capture_output=True, text=True, check=True, timeout=180
+            [str(SCRIPT), "up", *name, "--port", str(_free_port())],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=180,
         )
     except (OSError, subprocess.SubprocessError) as error:
         _absent(f"it did not start: {error}")
     try:
         yield _endpoint(pathlib.Path(started.stdout.split()[-1]))
     finally:
-        subprocess.run([str(SCRIPT), "down", *CLUSTER[:2]], capture_output=True, check=False)
+        subprocess.run([str(SCRIPT), "down", *name], capture_output=True, check=False)
+
+
+def _free_port() -> int:
+    """The first of a row of free ports, another one for each process that runs tests."""
+    first = 20000 + os.getpid() % 1000 * 10
+    return next(
+        port for port in range(first, 32000, 10) if all(map(_is_free, range(port, port + PORTS)))
+    )
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def _absent(why: str) -> NoReturn:

@@ -49,7 +49,12 @@ def alias_of(invoker: Invoker, index: int) -> str:
     if target is None:
         return ""
     alone = sum(member.target is not None for member in invoker.members) == 1
-    return target.alias or ("" if alone else default_alias(target.ref))
+    return alias_for(target.ref, target.alias, alone=alone)
+
+
+def alias_for(ref: TargetRef, given: str, *, alone: bool) -> str:
+    """The alias of a target: the one that it was ``given``, or its own if it is not ``alone``."""
+    return given or ("" if alone else default_alias(ref))
 
 
 def host_name(

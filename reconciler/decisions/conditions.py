@@ -19,6 +19,8 @@ TASK_RESOLVED = "TaskResolved"
 TASK_AVAILABLE = "TaskAvailable"
 TASK_NOT_AVAILABLE = "TaskNotAvailable"
 NAME_TAKEN = "NameTaken"
+HOST_NAMES_UNIQUE = "HostNamesUnique"
+HOST_NAME_TAKEN = "HostNameTaken"
 FULLY_SUPPORTED = "SpecFullySupported"
 NOT_YET_SUPPORTED = "NotYetSupported"
 

@@ -30,7 +30,7 @@ from reconciler.api.resources import (
     Key,
     Resource,
 )
-from reconciler.decisions import invoker, repository, session, sidecars, world
+from reconciler.decisions import host_names, invoker, repository, session, sidecars, world
 from reconciler.decisions.controller import Controller, Keys, Watched, nothing, owned_by
 from reconciler.decisions.plan import View
 from reconciler.manifests import labels, names, sidecar
@@ -108,6 +108,17 @@ def rivals(resource: Resource) -> Keys:
     return keys
 
 
+def namesakes(resource: Resource) -> Keys:
+    """An invoker concerns those that say that a host of theirs has the name of one of its own."""
+
+    def keys(obj: JsonObject, view: View) -> Iterable[Key]:
+        for found in host_names.concerned(view, obj):
+            if found["kind"] == resource.kind:
+                yield Key.of(found)
+
+    return keys
+
+
 def step_to_invokers(resource: Resource) -> Keys:
     """A Task or Function concerns every invoker with a Task: they are few, and seldom change."""
 
@@ -143,6 +154,7 @@ def _of_invokers(resource: Resource) -> Controller:
             Watched(REPOSITORIES, repository_to_invokers(resource)),
             Watched(SECRETS, secret_to_invokers(resource)),
             *(Watched(other, rivals(resource)) for other in INVOKERS),
+            *(Watched(other, namesakes(resource)) for other in INVOKERS),
             *(Watched(target, target_to_invokers(target, resource)) for target in _TARGETS),
             Watched(CRON_JOBS, owned_by(resource)),
             Watched(CRON_JOBS_V1BETA1, owned_by(resource)),

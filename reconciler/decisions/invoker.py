@@ -9,7 +9,7 @@ machine ``statemachines.batch`` gives the phase; its intents are carried out her
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import attrs
 
@@ -33,6 +33,7 @@ from reconciler.decisions import (
     access,
     conditions,
     history,
+    host_names,
     invoker_conditions,
     repository,
     targets,
@@ -75,6 +76,8 @@ class World:
     """From the oldest on."""
     cron_jobs: Resource
     cron_job: JsonObject | None
+    namesakes: Mapping[str, JsonObject]
+    """The hosts that another invoker of the Repository has too, with that one."""
     is_new: bool
 
     @property
@@ -188,6 +191,7 @@ def observe(
         sessions=tuple(world.sessions_of(view, namespace, resource.kind, meta["name"])),
         cron_jobs=cron_jobs,
         cron_job=view.get(cron_jobs, namespace, names.cron_job(meta["name"])),
+        namesakes=host_names.taken(view, obj),
         is_new=now is not None and world.is_new(obj, now),
     )
 

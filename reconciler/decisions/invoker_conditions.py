@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from reconciler.api import conditions as c
-from reconciler.decisions import conditions, world
+from reconciler.decisions import conditions, host_names, world
 from reconciler.decisions.conditions import Condition
 from reconciler.manifests import names
 from statemachines import batch as machine
@@ -25,6 +25,8 @@ def of(seen: World, phase: str) -> Iterator[Condition]:
     if seen.typed_repository is not None:
         yield _secret_found(seen)
     yield _cron_job_created(seen, phase)
+    if not seen.faults and phase != machine.TERMINATING:
+        yield host_names.condition(seen.obj, seen.namesakes)
     if seen.typed is not None and seen.typed.paused:
         message = "No session starts by the schedule; set spec.paused to false to resume."
         yield Condition.of(c.PAUSED, holds=True, reason=c.PAUSED, message=message)

@@ -8,7 +8,9 @@ decides nothing.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 from reconciler.api.decoding import decode
 from reconciler.api.invoker import INVOKERS, Invoker, decode_invoker
@@ -123,25 +125,37 @@ def members(obj: JsonObject) -> list[JsonObject]:
     return [member for member in found if isinstance(member, dict)]
 
 
-_references: dict[int, tuple[JsonObject, frozenset[tuple[str, str]]]] = {}
+_Answer = TypeVar("_Answer")
 _MOST_KNOWN = 20_000
 
 
-def references(obj: JsonObject) -> frozenset[tuple[str, str]]:
-    """(kind, name) of every target in an invoker's raw spec.
+def remembered(question: Callable[[JsonObject], _Answer]) -> Callable[[JsonObject], _Answer]:
+    """Remember the answer by the object itself; the question must depend on nothing else.
 
-    Remembered by the object itself: every change asks it of every invoker of a namespace, and a
-    view's objects never change. What is remembered holds the object, so its id is not reused.
+    For what every change asks of every invoker of a namespace: a view's objects never change.
+    What is remembered holds the object, so its id is not reused.
     """
-    known = _references.get(id(obj))
-    if known is not None and known[0] is obj:
-        return known[1]
+    known: dict[int, tuple[JsonObject, _Answer]] = {}
+
+    @functools.wraps(question)
+    def ask(obj: JsonObject) -> _Answer:
+        held = known.get(id(obj))
+        if held is not None and held[0] is obj:
+            return held[1]
+        if len(known) >= _MOST_KNOWN:
+            known.clear()
+        answer = question(obj)
+        known[id(obj)] = (obj, answer)
+        return answer
+
+    return ask
+
+
+@remembered
+def references(obj: JsonObject) -> frozenset[tuple[str, str]]:
+    """(kind, name) of every target in an invoker's raw spec."""
     refs = [(member.get("target") or {}).get("ref") or {} for member in members(obj)]
-    found = frozenset((ref.get("kind") or "", ref.get("name") or "") for ref in refs)
-    if len(_references) >= _MOST_KNOWN:
-        _references.clear()
-    _references[id(obj)] = (obj, found)
-    return found
+    return frozenset((ref.get("kind") or "", ref.get("name") or "") for ref in refs)
 
 
 def repository_name(obj: JsonObject) -> str:

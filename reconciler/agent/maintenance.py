@@ -7,7 +7,7 @@ meanwhile. What is found goes into the Repository's status and the session's con
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import attrs
 
@@ -138,8 +138,8 @@ def _apply_retention(
         invoker = invoker_of(port, session)
         subject = f"{invoker.kind} {invoker.namespace}/{invoker.name}"
         keep = retention.flags(encode(invoker.retention_policy), subject)
-        outcome = _exclusive(shop, shop.restic.forget(keep, chosen), "applying the policy")
-        removed = parsing.forgotten(outcome.stdout).removed
+        scopes = retention.scopes(chosen, _taken(session), _listed(shop, chosen))
+        removed = _forget(shop, keep, scopes)
     except TandemError as error:
         result.findings.append(_retention_failed(error))
         return
@@ -148,6 +148,27 @@ def _apply_retention(
     result.findings.append(
         Finding(c.RETENTION_POLICY_APPLIED, c.SUCCESSFULLY_APPLIED_RETENTION_POLICY, message)
     )
+
+
+def _listed(shop: Workshop, hosts: Sequence[str]) -> Sequence[parsing.Snapshot]:
+    outcome = shop.runner.run(shop.restic.snapshots(hosts=hosts))
+    if not outcome.ok:
+        raise ToolFailed(_failure(outcome, "listing the snapshots"))
+    return parsing.snapshots(outcome.stdout)
+
+
+def _forget(shop: Workshop, keep: Sequence[str], scopes: Sequence[retention.Scope]) -> int:
+    """How many snapshots went. Of several calls none prunes: one pruning for all is cheaper."""
+    alone = len(scopes) == 1
+    policy = [flag for flag in keep if alone or flag != retention.PRUNE]
+    removed = 0
+    for scope in scopes:
+        command = shop.restic.forget(policy, scope.hosts, path=scope.path)
+        outcome = _exclusive(shop, command, "applying the policy")
+        removed += parsing.forgotten(outcome.stdout).removed
+    if removed and not alone and retention.PRUNE in keep and retention.DRY_RUN not in keep:
+        _exclusive(shop, shop.restic.prune(), "pruning the repository")
+    return removed
 
 
 def _verify(shop: Workshop, result: _Result) -> None:
@@ -203,12 +224,18 @@ def _failure(outcome: Outcome, doing: str) -> Failure:
 
 def succeeded_hosts(session: JsonObject) -> tuple[str, ...]:
     """The hosts of a session that were backed up: only theirs have a new snapshot."""
-    return tuple(
-        stat["hostname"]
-        for entry in status_of(session).get("targets") or ()
-        for stat in entry.get("stats") or ()
-        if stat.get("phase") == "Succeeded"
-    )
+    return tuple(stat["hostname"] for stat in _stats(session) if stat.get("phase") == "Succeeded")
+
+
+def _taken(session: JsonObject) -> frozenset[str]:
+    """The short ids of the snapshots that a session took."""
+    found = (snapshot for stat in _stats(session) for snapshot in stat.get("snapshots") or ())
+    return frozenset(snapshot.get("name") or "" for snapshot in found)
+
+
+def _stats(session: JsonObject) -> Iterator[JsonObject]:
+    for entry in status_of(session).get("targets") or ():
+        yield from entry.get("stats") or ()
 
 
 def _retention_failed(error: TandemError) -> Finding:

@@ -52,6 +52,11 @@ class Snapshot:
     host: str
     paths: tuple[str, ...]
 
+    @property
+    def short_id(self) -> str:
+        """As it is in a session's stats."""
+        return self.id[:8]
+
 
 @attrs.frozen
 class Lock:

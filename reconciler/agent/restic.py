@@ -100,16 +100,18 @@ class Restic:
             cleanup_cache=True,
         )
 
-    def forget(self, keep: Sequence[str], hosts: Sequence[str]) -> Command:
+    def forget(self, keep: Sequence[str], hosts: Sequence[str], *, path: str = "") -> Command:
         """Apply a policy to the snapshots of these hosts and of no others.
 
-        The group is (host, paths), which is restic's default; it is said aloud because the
-        policy's meaning depends on it. Stash passes no host, so one invoker's policy removes the
-        snapshots of another (spec 13-8).
+        With ``path``, only to those that have this path: several ``--host`` mean any of them,
+        several ``--path`` would mean all of them, so there is one. The group is (host, paths),
+        which is restic's default; it is said aloud because the policy's meaning depends on it.
+        Stash passes no host, so one invoker's policy removes another's snapshots (spec 13-8).
         """
         if not hosts:
             raise ValueError("forget without a host would apply to the whole repository")
         chosen = [part for host in hosts for part in ("--host", host)]
+        chosen += ["--path", path] if path else []
         return self._call(
             *("forget", "--quiet", "--json", *chosen, "--group-by", "host,paths", *keep)
         )
@@ -119,6 +121,10 @@ class Restic:
         if not ids:
             raise ValueError("which snapshots?")
         return self._call("forget", "--quiet", *ids)
+
+    def prune(self) -> Command:
+        """Remove the data that no snapshot refers to."""
+        return self._call("prune", "--quiet")
 
     def check(self) -> Command:
         return self._call("check")

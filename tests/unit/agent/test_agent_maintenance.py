@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+
+import pytest
 
 from reconciler.agent import backup, maintenance
 from reconciler.agent.session import Duty, Sidecar
@@ -124,6 +127,66 @@ def test_the_policy_never_touches_hosts_of_other_invokers(application, make) -> 
     maintain(application)
     hosts = [item["hostname"] for item in application.snapshots()]
     assert sorted(hosts) == ["host-0"] * 2 + ["somebody-else"] * 3
+
+
+def paths_of_others(application, *paths: str) -> None:
+    """Snapshots that another invoker took under the same host name."""
+    shop = open_workshop(application.tools, application.cluster.get(r.REPOSITORIES, "repo"))
+    for path in paths:
+        folder = application.root / path
+        folder.mkdir(exist_ok=True)
+        (folder / "own.txt").write_text(path)
+        assert backup.paths(shop, "host-0", [str(folder)]).stats.phase == "Succeeded"
+
+
+def test_two_invokers_with_hosts_of_one_name_keep_each_others_snapshots(application, make) -> None:
+    paths_of_others(application, "theirs", "theirs", "theirs")
+    backed_up(application, make, 3)
+    maintain(application)
+    kept = sorted(item["paths"] for item in application.snapshots())
+    ours, theirs = [str(application.data)], [str(application.root / "theirs")]
+    assert kept == sorted([ours] * 2 + [theirs] * 3)
+    assert status(application)["snapshotsRemovedOnLastCleanup"] == 1
+
+
+@pytest.mark.parametrize("prunes", [True, False])
+def test_of_several_paths_the_data_goes_at_the_end_and_only_if_asked_for(
+    application, make, prunes
+) -> None:
+    """Two paths of ours and one of somebody else: two calls that forget, then one that prunes."""
+    policy = {"name": "p", "keepLast": 1, "prune": prunes}
+    second = application.root / "second"
+    second.mkdir()
+    batch = make.batch(
+        retentionPolicy=policy,
+        members=[make.member("Deployment", "web", paths=["/data", str(second)])],
+    )
+    application.cluster.port.delete(r.BACKUP_BATCHES, "demo", "shop")
+    application.cluster.put(r.BACKUP_BATCHES, batch)
+    shop = open_workshop(application.tools, application.cluster.get(r.REPOSITORIES, "repo"))
+    (second / "goes").write_bytes(os.urandom(200_000))
+    backup.paths(shop, "host-0", [str(second)])
+    (second / "goes").unlink()
+    paths_of_others(application, "theirs", "theirs")
+    backed_up(application, make, 2)
+    maintain(application)
+    assert len(application.snapshots()) == 4
+    assert status(application)["snapshotsRemovedOnLastCleanup"] == 2
+    stored = application.root.joinpath("repository", "data").rglob("*")
+    size = sum(file.stat().st_size for file in stored if file.is_file())
+    assert (size < 200_000) is prunes
+
+
+def test_where_the_snapshots_cannot_be_listed_none_is_removed(application, make, scripts) -> None:
+    backed_up(application, make, 3)
+    real = shutil.which("restic")
+    body = f'case "$1" in snapshots) echo no >&2; exit 1;; *) exec {real} "$@";; esac'
+    path = f"{scripts('restic', body)}:{os.environ['PATH']}"
+    tools = make.tools(application.root, make.environ(application.root, PATH=path))
+    maintenance.maintain(application.cluster.port, tools, "demo", "repo", "s")
+    held, message = conditions(application.cluster.session())["RetentionPolicyApplied"]
+    assert (held, "listing the snapshots failed" in message) == ("False", True)
+    assert len(application.snapshots()) == 3
 
 
 def test_a_host_that_failed_in_the_session_keeps_all_its_snapshots(application, make) -> None:

@@ -46,6 +46,14 @@ CALLS = [
             " --keep-last 2 --prune --no-cache"
         ),
     ),
+    (
+        PLAIN.forget(["--keep-last", "2"], ["a"], path="/my data"),
+        (
+            "restic forget --quiet --json --host a --path /my|data --group-by host,paths"
+            " --keep-last 2 --no-cache"
+        ),
+    ),
+    (PLAIN.prune(), "restic prune --quiet --no-cache"),
     (PLAIN.forget_snapshots("1a", "2b"), "restic forget --quiet 1a 2b --no-cache"),
     (CACHED.check(), "restic check --cache-dir /tmp/restic-cache"),
     (PLAIN.stats(), "restic stats --quiet --json --no-cache"),

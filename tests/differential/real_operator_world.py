@@ -345,8 +345,8 @@ def _running(pod: JsonObject) -> JsonObject:
     }
 
 
-def loop_of(line: Counting, namespace: str | None) -> Loop:
-    """The operator as ``tandem run`` builds it; None: of the whole cluster."""
+def loop_of(line: Counting, namespace: str) -> Loop:
+    """The operator as ``tandem run --namespace`` builds it."""
     return operating.build(Client(line), CLOCK, Settings(), 1, namespace)
 
 

@@ -174,7 +174,8 @@ def _runner(
     session: Session, target: Target | None, claim: JsonObject, job: JsonObject | None
 ) -> Runner:
     if claim.get("runner"):
-        return runners.of_claim(session.view, session.namespace, claim, session.now)
+        mine = job if _is_own(session, job) else None
+        return runners.of_claim(session.view, session.namespace, claim, mine, session.now)
     if target is None or session.invoker is None:
         return Runner(dead=True, reason=MEMBER_REMOVED, message=_REMOVED)
     if target.is_missing:
@@ -197,7 +198,7 @@ def _of_job(session: Session, target: Target, job: JsonObject | None) -> Runner:
     if job is None and target.task_faults:
         message = world.told(target.task_faults)
         return Runner(reason=conditions.TASK_NOT_AVAILABLE, message=message)
-    if job is not None and not labels.is_controlled_by(job, session.obj["metadata"]["uid"]):
+    if job is not None and not _is_own(session, job):
         message = f"Job {world.name_of(job)} belongs to something else; delete it."
         return Runner(reason=conditions.NAME_TAKEN, message=message)
     return runners.of_job(session.view, job)
@@ -367,6 +368,11 @@ def _job(session: Session, target: Target | None) -> JsonObject | None:
     return session.view.get(JOBS, session.namespace, name)
 
 
+def _is_own(session: Session, job: JsonObject | None) -> bool:
+    """Whether it is the session's, and not another one's of the same name."""
+    return job is not None and labels.is_controlled_by(job, session.obj["metadata"]["uid"])
+
+
 def _job_writes(
     session: Session,
     target: Target | None,
@@ -391,7 +397,7 @@ def _job_writes(
 def _stopped(session: Session, seen: list[_Host], phase: str, job: JsonObject) -> list[Write]:
     """A Job whose host was given up before anybody claimed it would only start in vain."""
     claimed = any(host.claim.get("runner") for host in seen)
-    mine = labels.is_controlled_by(job, session.obj["metadata"]["uid"])
+    mine = _is_own(session, job)
     if phase != target_machine.FAILED or claimed or not mine or runs.finished(job):
         return []
     meta = job["metadata"]

@@ -35,8 +35,17 @@ class Runner:
     """When the answer may change though nothing happens."""
 
 
-def of_claim(view: View, namespace: str, claim: JsonObject, now: dt.datetime) -> Runner:
-    """The runner that has claimed a host."""
+def of_claim(
+    view: View, namespace: str, claim: JsonObject, job: JsonObject | None, now: dt.datetime
+) -> Runner:
+    """The runner that has claimed a host; of a Job, the pod of its next try may take over."""
+    found = _of_claimant(view, namespace, claim, now)
+    if found.dead and job is not None and not runs.finished(job):
+        return of_job(view, job)
+    return found
+
+
+def _of_claimant(view: View, namespace: str, claim: JsonObject, now: dt.datetime) -> Runner:
     name, uid = claim["runner"], claim.get("runnerUID")
     pod = view.get(PODS, namespace, name)
     if pod is not None and pod["metadata"]["uid"] == uid:

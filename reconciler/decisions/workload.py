@@ -61,13 +61,8 @@ def holder(view: View, namespace: str, kind: str, name: str) -> JsonObject | Non
 
 def is_held_by(view: View, workload: JsonObject, invoker: JsonObject) -> JsonObject | None:
     """The other invoker that keeps this one out of the workload, or None."""
-    meta = workload["metadata"]
-    if sidecar.mark_of(workload) == f"{invoker['kind']}/{world.name_of(invoker)}":
-        return None  # it is in already, and an older one would have marked it since
-    first = holder(view, meta["namespace"], workload["kind"], meta["name"])
-    if first is None or _same(first, invoker):
-        return None
-    return first
+    first = entitled(view, workload)
+    return None if first is None or _same(first, invoker) else first
 
 
 def _same(one: JsonObject, other: JsonObject) -> bool:

@@ -653,6 +653,28 @@ def test_a_pod_that_failed_before_it_claimed_leaves_the_job_its_second_try(claim
     assert target(claimable)["phase"] == "Scheduled"
 
 
+def test_a_pod_that_died_with_its_claim_leaves_the_job_its_second_try(claimable, make):
+    settle(claimable, make)
+    job_pod(claimable, make, name="first", phase="Failed")
+    claim(claimable, "first")
+    settle(claimable, make)
+    assert target(claimable)["phase"] == "Running"
+    job_pod(claimable, make, name="second")
+    claim(claimable, "second")
+    report(claimable, "Succeeded")
+    settle(claimable, make)
+    assert target(claimable)["phase"] == "Succeeded"
+
+
+def test_a_claim_is_given_up_when_its_job_has_no_try_left(claimable, make):
+    settle(claimable, make)
+    job_pod(claimable, make, name="first", phase="Failed")
+    claim(claimable, "first")
+    end_job(claimable, message="BackoffLimitExceeded")
+    settle(claimable, make)
+    assert target(claimable)["reason"] == "RunnerDied"
+
+
 def test_a_job_of_somebody_else_is_not_touched_and_told(claimable, make):
     foreign = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": JOB}, "spec": {}}
     claimable.add(foreign)

@@ -102,7 +102,9 @@ def test_the_older_of_two_holds_the_workload(view, make):
     young = view.at("BackupBatch", "young")
     assert workload.is_held_by(view, front, young)["kind"] == "BackupConfiguration"
     mark(view, by="BackupBatch/young")
-    assert workload.is_held_by(view, view.at("Deployment", "front"), young) is None
+    marked = view.at("Deployment", "front")
+    assert workload.is_held_by(view, marked, young) is None
+    assert workload.is_held_by(view, marked, found)["metadata"]["name"] == "young"
 
 
 def test_what_is_remembered_of_invokers_is_bounded_and_never_wrong(view, make, monkeypatch):

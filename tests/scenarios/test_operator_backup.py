@@ -181,15 +181,34 @@ def test_when_nothing_happens_nothing_is_written(shop, manifests):
     assert shop.loop.writes == before
 
 
-def test_a_batch_costs_four_writes_from_cold(shop, manifests):
-    shop.apply(manifests.workload("Deployment", "front"), manifests.workload("Deployment", "back"))
-    shop.apply(manifests.batch(manifests.member("Deployment", "front"), name="first"))
+def cost_of(shop, manifests, name, alias=""):
+    """The writes for a new batch of one Deployment, both of that name."""
+    shop.apply(manifests.workload("Deployment", name))
     shop.cluster.settle()
+    member = manifests.member("Deployment", name)
+    member["target"]["alias"] = alias
     before = shop.loop.writes
-    shop.apply(manifests.batch(manifests.member("Deployment", "back"), name="second"))
+    shop.apply(manifests.batch(member, name=name))
     shop.loop.settle()
-    assert shop.loop.writes - before <= 4
-    assert shop.get("BackupBatch", "second")["status"]["phase"] == "Injecting"
+    cost = shop.loop.writes - before
+    assert shop.get("BackupBatch", name)["status"]["phase"] == "Injecting"
+    shop.cluster.settle()
+    return cost
+
+
+def test_a_batch_costs_four_writes_from_cold(shop, manifests):
+    cost_of(shop, manifests, "first", "one")
+    assert cost_of(shop, manifests, "second", "two") <= 4
+
+
+def test_a_host_name_that_is_taken_costs_one_write_to_tell_the_first_that_has_it(shop, manifests):
+    cost_of(shop, manifests, "first")
+    assert cost_of(shop, manifests, "second") <= 5
+    assert cost_of(shop, manifests, "third") <= 4
+    for name in ("first", "second", "third"):
+        found = shop.get("BackupBatch", name)["status"]["conditions"]
+        (told,) = (item for item in found if item["type"] == "HostNamesUnique")
+        assert (told["status"], told["reason"]) == ("False", "HostNameTaken")
 
 
 def test_a_change_of_the_sidecar_rolls_the_pods_once_and_of_the_schedule_never(shop, manifests):

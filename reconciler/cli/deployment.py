@@ -21,7 +21,7 @@ HEAD: Final = """\
 # What sidecars, backup Jobs, triggers and the operator may do. Install it with the CRDs. The
 # operator binds the first three within the namespaces of its batches, and never writes them. The
 # last one is its own; its service account gets it by:
-#   kubectl create clusterrolebinding tandem-operator --clusterrole=tandem-operator \
+#   kubectl create clusterrolebinding tandem-operator --clusterrole=tandem-operator \\
 #     --serviceaccount=<namespace>:<service account of the operator>
 """
 

@@ -70,6 +70,7 @@ def access(
         ca_certificate=f"{secret_dir}/{CA_CERTIFICATE}" if CA_CERTIFICATE in secret else "",
         insecure_tls=bool(spec.get("insecureTLS")),
         local_directory=local,
+        secret=f"{repository['metadata']['namespace']}/{backend.get('storageSecretName', '')}",
     )
 
 

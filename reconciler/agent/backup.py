@@ -118,7 +118,7 @@ def _one_path(
         files = parsing.unreadable_files(outcome.stderr)
         progress.unreadable.extend(files or [f"files below {path}"])
     elif not outcome.ok:
-        raise ToolFailed(_failure(outcome, f"backup of {path}"))
+        raise ToolFailed(_failure(shop, outcome, f"backup of {path}"))
     progress.snapshots.append(_snapshot(outcome.stdout, path))
 
 
@@ -129,10 +129,10 @@ def _judge_pipe(shop: Workshop, command: Command, outcome: PipeOutcome) -> None:
         return
     _forget_half(shop, storing)
     if dumping.ended_by:
-        raise ToolFailed(_failure(dumping, "the dump"))
+        raise ToolFailed(_failure(shop, dumping, "the dump"))
     if outcome.cut_short:
         raise ToolFailed(failures.of_dump(command.tool, dumping.exit_code, dumping.stderr))
-    raise ToolFailed(_failure(storing, "storing the dump"))
+    raise ToolFailed(_failure(shop, storing, "storing the dump"))
 
 
 def _forget_half(shop: Workshop, storing: Outcome) -> None:
@@ -153,13 +153,14 @@ def _forget_half(shop: Workshop, storing: Outcome) -> None:
         )
 
 
-def _failure(outcome: Outcome, doing: str) -> Failure:
+def _failure(shop: Workshop, outcome: Outcome, doing: str) -> Failure:
     if outcome.ended_by == "deadline":
         return Failure(Cause.DEADLINE, f"{doing} was ended at the session's deadline")
     if outcome.ended_by == "stop":
         return Failure(Cause.STOPPED, f"{doing} was ended because its pod is being stopped")
     found = failures.of_restic(outcome.exit_code, outcome.stderr, outcome.stdout)
-    return Failure(found.cause, f"{doing} failed: {found.message}")
+    secret = shop.restic.access.secret
+    return Failure(found.cause, f"{doing} failed: {found.message}", secret)
 
 
 def _snapshot(stdout: str, path: str) -> SnapshotStats:

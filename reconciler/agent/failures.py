@@ -55,13 +55,16 @@ REMEDIES = {
 
 @attrs.frozen
 class Failure:
-    """``message`` is redacted, and one line."""
+    """``message`` is redacted, and one line. ``secret``: the Repository's, as namespace/name."""
 
     cause: Cause
     message: str
+    secret: str = ""
 
     def __str__(self) -> str:
         remedy = REMEDIES.get(self.cause, "")
+        if self.secret and self.cause is Cause.WRONG_PASSWORD:
+            remedy = f"correct Secret {self.secret}, key RESTIC_PASSWORD"
         return f"{self.message}; {remedy}" if remedy else self.message
 
 

@@ -104,7 +104,7 @@ def unlock(port: Port, tools: Tools, namespace: str, name: str) -> int:
     shop = open_workshop(tools, port.get(REPOSITORIES, namespace, name), port=port)
     outcome = locks.remove_stale(shop.restic, shop.runner)
     if not outcome.ok:
-        raise ToolFailed(_failure(outcome, "restic unlock"))
+        raise ToolFailed(_failure(shop, outcome, "restic unlock"))
     locks.remove_dead(shop)
     left = locks.held(shop.restic, shop.runner)
     for lock in left:
@@ -117,7 +117,7 @@ def _find_or_create(shop: Workshop) -> bool:
     found = shop.runner.run(shop.restic.probe())
     if found.ok:
         return False
-    why = _failure(found, "looking for the repository")
+    why = _failure(shop, found, "looking for the repository")
     if why.cause is not Cause.NO_REPOSITORY:
         raise ToolFailed(why)
     made = shop.runner.run(shop.restic.init())
@@ -125,7 +125,7 @@ def _find_or_create(shop: Workshop) -> bool:
         return True
     if shop.runner.run(shop.restic.probe()).ok:
         return False  # somebody else created it at the same moment
-    raise ToolFailed(_failure(made, "creating the repository"))
+    raise ToolFailed(_failure(shop, made, "creating the repository"))
 
 
 def _apply_retention(
@@ -153,7 +153,7 @@ def _apply_retention(
 def _listed(shop: Workshop, hosts: Sequence[str]) -> Sequence[parsing.Snapshot]:
     outcome = shop.runner.run(shop.restic.snapshots(hosts=hosts))
     if not outcome.ok:
-        raise ToolFailed(_failure(outcome, "listing the snapshots"))
+        raise ToolFailed(_failure(shop, outcome, "listing the snapshots"))
     return parsing.snapshots(outcome.stdout)
 
 
@@ -211,15 +211,16 @@ def _exclusive(shop: Workshop, command: Command, doing: str) -> Outcome:
     """A call that needs the repository for itself. Raises ToolFailed, naming a lock's owner."""
     outcome = locks.patiently(shop, lambda: shop.runner.run(command), lambda one: one)
     if not outcome.ok:
-        raise ToolFailed(_failure(outcome, doing))
+        raise ToolFailed(_failure(shop, outcome, doing))
     return outcome
 
 
-def _failure(outcome: Outcome, doing: str) -> Failure:
+def _failure(shop: Workshop, outcome: Outcome, doing: str) -> Failure:
     if outcome.ended_by:
         return Failure(Cause.STOPPED, f"{doing} was ended because its pod is being stopped")
     found = failures.of_restic(outcome.exit_code, outcome.stderr, outcome.stdout)
-    return Failure(found.cause, f"{doing} failed: {found.message}")
+    secret = shop.restic.access.secret
+    return Failure(found.cause, f"{doing} failed: {found.message}", secret)
 
 
 def succeeded_hosts(session: JsonObject) -> tuple[str, ...]:

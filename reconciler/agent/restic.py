@@ -42,7 +42,8 @@ class Access:
     """How restic reaches one repository.
 
     ``location`` is RESTIC_REPOSITORY (it may hold a password: rest servers), ``env`` the
-    credentials, ``options`` restic's extended options, ``display`` the location without secrets.
+    credentials, ``options`` restic's extended options, ``display`` the location without secrets,
+    ``secret`` the namespace/name of the Secret that all this is from, for messages.
     """
 
     location: str = attrs.field(repr=False)
@@ -52,6 +53,7 @@ class Access:
     ca_certificate: str = ""
     insecure_tls: bool = False
     local_directory: str = ""
+    secret: str = ""
 
 
 @attrs.frozen

@@ -98,7 +98,8 @@ def test_a_wrong_password_is_named_and_a_corrected_one_is_used(other):
     wiki(other)
     message = (
         "Failed to initialize backend repository. Reason: looking for the repository failed: "
-        "Fatal: wrong password or no key found; correct RESTIC_PASSWORD in the Repository's Secret"
+        "Fatal: wrong password or no key found; "
+        f"correct Secret {other.name}/keys, key RESTIC_PASSWORD"
     )
     found = other.condition("Repository", "bad", "BackendRepositoryInitialized", "False")
     assert (found["reason"], found["message"]) == (

@@ -85,11 +85,14 @@ def test_no_path_at_all_is_a_failure_and_not_a_success_without_data(place) -> No
     assert (report.stats.phase, "no paths" in report.stats.error) == ("Failed", True)
 
 
-def test_a_wrong_password_is_called_one(place, tmp_path) -> None:
-    report = backup.paths(place.with_password("wrong").shop, "h", [str(tmp_path)])
+def test_a_wrong_password_is_called_one_and_the_secret_is_named(place, tmp_path) -> None:
+    shop = place.with_password("wrong").shop
+    access = attrs.evolve(shop.restic.access, secret="shop/keys")
+    shop = attrs.evolve(shop, restic=attrs.evolve(shop.restic, access=access))
+    report = backup.paths(shop, "h", [str(tmp_path)])
     assert report.stats.phase == "Failed"
     assert "wrong password" in report.stats.error
-    assert "correct RESTIC_PASSWORD in the Repository's Secret" in report.stats.error
+    assert "correct Secret shop/keys, key RESTIC_PASSWORD" in report.stats.error
 
 
 def test_a_missing_restic_is_named(place, tmp_path) -> None:

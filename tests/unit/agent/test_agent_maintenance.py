@@ -57,7 +57,7 @@ def test_a_wrong_password_creates_nothing_and_is_mended_by_the_next_try(applicat
     held, message = initialized(application)
     assert held == "False"
     assert "wrong password" in message
-    assert "correct RESTIC_PASSWORD in the Repository's Secret" in message
+    assert "correct Secret demo/backend, key RESTIC_PASSWORD" in message
     assert sorted(application.root.joinpath("repository").rglob("*")) == before
     make.tools(application.root, application.environ)
     assert init(application) == 0

@@ -20,6 +20,8 @@ from reconciler.embedded.world import World, mutable
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
+_IMMORTAL = ("default", "kube-system", "kube-public")
+"""Namespaces that Kubernetes' admission plugin NamespaceLifecycle keeps."""
 _RETURNED = {"pods", "services", "persistentvolumeclaims", "persistentvolumes", "serviceaccounts",
              "podtemplates", "resourcequotas"}  # fmt: skip
 """Core resources whose deletion answers with the object (``ReturnDeletedObject``)."""
@@ -65,6 +67,7 @@ def _whole(value: Any) -> int | None:
 
 def delete(world: World, kind: Kind, obj: JsonObject, options: DeleteOptions) -> JsonObject:
     """Delete, or mark as being deleted. Returns the answer's body."""
+    _refuse_immortal(kind, obj["metadata"]["name"])
     _check(kind, obj, options)
     if kind.bucket == crds.BUCKET and not options.dry_run:
         obj = _delete_instances(world, kind, obj)
@@ -78,6 +81,11 @@ def delete(world: World, kind: Kind, obj: JsonObject, options: DeleteOptions) ->
     if options.dry_run or marked == obj:
         return marked
     return world.store.put(kind.bucket, marked)
+
+
+def _refuse_immortal(kind: Kind, name: str) -> None:
+    if kind.bucket == ("", "namespaces") and name in _IMMORTAL:
+        raise refusals.forbidden(kind.plural, "", name, "this namespace may not be deleted")
 
 
 def _check(kind: Kind, obj: JsonObject, options: DeleteOptions) -> None:

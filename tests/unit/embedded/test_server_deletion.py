@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 PODS = "/api/v1/namespaces/default/pods"
 
 
@@ -106,6 +108,16 @@ def test_a_namespace_waits_for_its_controller_and_takes_nothing_new(api: Any) ->
     body = {"metadata": {"name": "n"}, "spec": {"finalizers": []}}
     assert api.send("PUT", "/api/v1/namespaces/n/finalize", body).status == 200
     assert api.send("GET", "/api/v1/namespaces/n").status == 404
+
+
+@pytest.mark.parametrize("name", ["default", "kube-system", "kube-public"])
+def test_the_namespaces_that_every_cluster_has_cannot_be_deleted(api: Any, name: str) -> None:
+    answer = api.send("DELETE", f"/api/v1/namespaces/{name}")
+    assert (answer.status, answer.body["reason"]) == (403, "Forbidden")
+    assert answer.body["message"] == (
+        f'namespaces "{name}" is forbidden: this namespace may not be deleted'
+    )
+    assert "deletionTimestamp" not in api.send("GET", f"/api/v1/namespaces/{name}").body["metadata"]
 
 
 def test_a_dry_deletion_deletes_nothing(api: Any) -> None:

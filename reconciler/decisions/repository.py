@@ -356,8 +356,13 @@ def _status_write(obj: JsonObject, status: JsonObject) -> Status:
 
 def _status(seen: World, phase: str, now: dt.datetime) -> JsonObject:
     stored = seen.status
-    own = [_valid(seen), _secret_found(seen), *_initialized(seen, phase)]
-    types = {item.type for item in own}
+    own = [
+        _valid(seen),
+        _secret_found(seen),
+        *_initialized(seen, phase),
+        *_not_acted_on(seen.typed),
+    ]
+    types = {conditions.FULLY_SUPPORTED, *(item.type for item in own)}
     foreign = [item["type"] for item in stored.get("conditions") or () if item["type"] not in types]
     found = {
         **stored,
@@ -404,6 +409,21 @@ def _secret_found(seen: World) -> Condition:
         reason=c.BACKEND_SECRET_NOT_AVAILABLE if problem else c.BACKEND_SECRET_AVAILABLE,
         message=problem or "The backend Secret has a RESTIC_PASSWORD.",
     )
+
+
+def _not_acted_on(typed: Repository | None) -> Iterator[Condition]:
+    """A promise to delete data that is not kept yet must be known before it is relied on."""
+    if typed is not None and typed.spec.wipe_out:
+        message = (
+            "Not acted on yet: spec.wipeOut. The data stays when the Repository is deleted; "
+            "delete it with restic forget and prune, or with the tools of the store."
+        )
+        yield Condition.of(
+            conditions.FULLY_SUPPORTED,
+            holds=False,
+            reason=conditions.NOT_YET_SUPPORTED,
+            message=message,
+        )
 
 
 def _initialized(seen: World, phase: str) -> Iterator[Condition]:

@@ -8,6 +8,7 @@
     ├── TerminalError           trying again is useless until somebody changes something
     │   ├── InvalidObject       bad input; carries every fault with its path
     │   ├── Forbidden           401/403: a missing permission
+    │   │   └── NamespaceTerminating  403: nothing new in a namespace that is being deleted
     │   ├── Rejected            400/405/415/422: the API server refuses the request as such
     │   └── ToolMissing         a program that the data side needs is not installed
     ├── NotFound                the object is not there
@@ -44,6 +45,10 @@ class TerminalError(TandemError):
 
 class Forbidden(TerminalError):  # noqa: N818 -- Kubernetes' own term
     """The caller lacks a permission (401, 403)."""
+
+
+class NamespaceTerminating(Forbidden):
+    """Nothing can be created in a namespace that is being deleted: everyday life, not a fault."""
 
 
 class Rejected(TerminalError):  # noqa: N818 -- Kubernetes' own term

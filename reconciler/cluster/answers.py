@@ -14,6 +14,7 @@ from reconciler.errors import (
     Conflict,
     Forbidden,
     Gone,
+    NamespaceTerminating,
     NotFound,
     Rejected,
     TandemError,
@@ -46,8 +47,18 @@ def error(code: int, body: Any) -> TandemError:
     message = str(status.get("message") or f"the API server answered {code}")
     if code == 409 and status.get("reason") == "AlreadyExists":
         return AlreadyExists(message)
+    if code == 403 and _is_terminating(status):
+        return NamespaceTerminating(message)
     kind = _BY_CODE.get(code) or (ApiUnavailable if code >= 500 else Rejected)
     return kind(message)
+
+
+def _is_terminating(status: dict[str, Any]) -> bool:
+    """Kubernetes' ``NamespaceTerminatingCause``; a proxy's answer may be of any shape."""
+    details = status.get("details")
+    causes = details.get("causes") if isinstance(details, dict) else None
+    found = causes if isinstance(causes, list) else []
+    return any(isinstance(c, dict) and c.get("reason") == "NamespaceTerminating" for c in found)
 
 
 def watch_error(obj: dict[str, Any]) -> TandemError:

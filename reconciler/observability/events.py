@@ -18,7 +18,7 @@ from reconciler.cluster.port import Writer
 from reconciler.cluster.transport import MERGE_PATCH
 from reconciler.decisions.plan import EventIntent
 from reconciler.engine.clock import Clock
-from reconciler.errors import AlreadyExists, NotFound, TandemError
+from reconciler.errors import AlreadyExists, NamespaceTerminating, NotFound, TandemError
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +48,8 @@ class EventRecorder:
         try:
             if count == 1 or not self._count(event, count):
                 self._create(event)
+        except NamespaceTerminating as error:
+            logger.debug("no Event %s: %s", intent.reason, error)
         except TandemError as error:
             logger.warning("could not record Event %s: %s", intent.reason, error)
 

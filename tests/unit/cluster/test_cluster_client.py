@@ -22,6 +22,7 @@ from reconciler.errors import (
     Conflict,
     Forbidden,
     Gone,
+    NamespaceTerminating,
     NotFound,
     Rejected,
     TandemError,
@@ -75,6 +76,25 @@ def test_each_kind_of_refusal_is_an_error_of_its_own(
     client = Client(always(code, {"kind": "Status", "reason": reason, "message": "the words"}))
     with pytest.raises(error, match="the words") as raised:
         client.get(CONFIG_MAPS, "n", "a")
+    assert type(raised.value) is error
+
+
+@pytest.mark.parametrize(
+    ("details", "error"),
+    [
+        ({"causes": [{"reason": "NamespaceTerminating"}]}, NamespaceTerminating),
+        ({"causes": [{"reason": "Other"}, "odd"]}, Forbidden),
+        ({"causes": None}, Forbidden),
+        ("odd", Forbidden),
+        (None, Forbidden),
+    ],
+)
+def test_the_end_of_a_namespace_is_told_from_a_missing_permission(
+    details: object, error: type[TandemError]
+) -> None:
+    body = {"kind": "Status", "reason": "Forbidden", "message": "the words", "details": details}
+    with pytest.raises(error, match="the words") as raised:
+        Client(always(403, body)).get(CONFIG_MAPS, "n", "a")
     assert type(raised.value) is error
 
 

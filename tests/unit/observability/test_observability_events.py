@@ -119,6 +119,16 @@ def test_a_fault_in_recording_is_only_logged(
     assert "could not record Event NotReady: down" in caplog.text
 
 
+def test_an_event_in_a_namespace_that_is_being_deleted_is_not_missed(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    user = Client(world.server)
+    user.create(NAMESPACES, {"metadata": {"name": "n"}})
+    user.delete(NAMESPACES, "", "n")
+    world.record(regarding={**BATCH, "metadata": {**BATCH["metadata"], "namespace": "n"}})
+    assert caplog.records == []
+
+
 def test_objects_without_a_namespace_have_their_events_in_the_default_one() -> None:
     node = {"apiVersion": "v1", "kind": NAMESPACES.kind, "metadata": {"name": "x" * 250}}
     event = make_event(EventIntent(node, "R", "m"), START)

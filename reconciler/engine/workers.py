@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import re
 from typing import Protocol
 
 import attrs
@@ -21,7 +22,13 @@ from reconciler.engine.backoff import Backoff
 from reconciler.engine.clock import Clock
 from reconciler.engine.queue import WorkQueue
 from reconciler.engine.stats import Stats
-from reconciler.errors import AlreadyExists, Conflict, TemporaryError, TerminalError
+from reconciler.errors import (
+    AlreadyExists,
+    Conflict,
+    NamespaceTerminating,
+    TemporaryError,
+    TerminalError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +40,9 @@ SOONEST = dt.timedelta(milliseconds=10)
 """A plan that wants to be looked at in the past would otherwise be looked at without end."""
 QUIET_PAUSE = 1.0
 """Faults that are tried again sooner than this (seconds) are not worth a line in the log."""
+RECONCILE_FAILED = "ReconcileFailed"
+_DUMP = re.compile(r"Invalid value: \"?[\w.\[\]*&]*\{.*\}\"?: ", re.DOTALL)
+"""A whole object within a refusal of the API server, which may hold a container's environment."""
 
 
 class Recorder(Protocol):
@@ -80,7 +90,10 @@ class Worker:
             return self._retry(work, "conflict", error)
         except TemporaryError as error:
             return self._retry(work, "temporary", error)
+        except NamespaceTerminating as error:
+            return self._retry(work, "terminal", error, at_least=TERMINAL_PAUSE)
         except TerminalError as error:
+            self._tell(work, error)
             return self._retry(work, "terminal", error, at_least=TERMINAL_PAUSE)
         except Exception as error:
             return self._retry(work, "bug", error)
@@ -98,6 +111,15 @@ class Worker:
             soonest = self.clock.now() + SOONEST
             self.queue.add_at(work, max(soonest, plan.wake_at))
 
+    def _tell(self, work: Work, error: TerminalError) -> None:
+        """An Event on the object itself: its user need not be able to read the operator's log."""
+        primary = self.controllers[work.controller].primary
+        obj = self.view.get(primary, work.key.namespace, work.key.name)
+        if obj is None or self.recorder is None:
+            return
+        message = _DUMP.sub("Invalid value: (not shown): ", str(error))
+        self.recorder.record(EventIntent(obj, RECONCILE_FAILED, message, "Warning"))
+
     def _retry(self, work: Work, kind: str, error: Exception, *, at_least: float = 0.0) -> str:
         pause = self.backoff.failed(work, at_least=at_least)
         _log(work, kind, error, pause)
@@ -107,7 +129,11 @@ class Worker:
 
 def _log(work: Work, kind: str, error: Exception, pause: float) -> None:
     """A conflict is everyday life, and a moment's failure is none; a bug needs its traceback."""
-    everyday = kind == "conflict" or (kind == "temporary" and pause < QUIET_PAUSE)
+    everyday = (
+        kind == "conflict"
+        or isinstance(error, NamespaceTerminating)
+        or (kind == "temporary" and pause < QUIET_PAUSE)
+    )
     level = logging.DEBUG if everyday else logging.WARNING
     logger.log(
         logging.ERROR if kind == "bug" else level,

@@ -11,7 +11,7 @@ import attrs
 import orjson
 import pytest
 
-from reconciler.api.resources import CONFIG_MAPS, DEPLOYMENTS, SECRETS, Key
+from reconciler.api.resources import CONFIG_MAPS, DEPLOYMENTS, NAMESPACES, SECRETS, Key
 from reconciler.cluster.client import Client
 from reconciler.cluster.transport import MERGE_PATCH, Request, Response, WatchStream
 from reconciler.decisions.plan import (
@@ -62,9 +62,11 @@ class World:
         self.line = Counting(Server(self.clock))
         self.user = Client(self.line.server)
         self.recorded: list[str] = []
+        self.intents: list[EventIntent] = []
 
     def record(self, intent: EventIntent) -> None:
         self.recorded.append(intent.reason)
+        self.intents.append(intent)
 
     def loop(self, decide: Simple) -> Loop:
         def whole(key: Key, view: View, now: dt.datetime, settings: Settings) -> Plan:
@@ -437,6 +439,48 @@ def test_a_bug_is_logged_with_its_traceback_and_the_key(
     (record,) = caplog.records
     assert record.exc_info is not None
     assert record.__dict__["key"] == "default/a"
+
+
+def test_a_refusal_for_good_is_told_on_the_object_without_what_it_holds(world: World) -> None:
+    def decide(obj: Obj, view: View, now: dt.datetime) -> Plan:
+        dump = 'core.PodTemplateSpec{Env: {Value: "s3cr3t"}}'
+        raise Rejected(f'Job "j" is invalid: spec.template: Invalid value: {dump}: is immutable')
+
+    world.give()
+    world.loop(decide).settle()
+    (told,) = world.intents
+    assert (told.reason, told.type) == ("ReconcileFailed", "Warning")
+    assert told.regarding["metadata"]["name"] == "a"
+    assert told.message == (
+        'Job "j" is invalid: spec.template: Invalid value: (not shown): is immutable'
+    )
+
+
+@pytest.mark.parametrize("fault", [ApiUnavailable("down"), Conflict("changed")])
+def test_what_heals_by_itself_is_not_told(world: World, fault: Exception) -> None:
+    def decide(obj: Obj, view: View, now: dt.datetime) -> Plan:
+        raise fault
+
+    world.give()
+    world.loop(decide).settle()
+    assert world.intents == []
+
+
+def test_a_namespace_that_is_being_deleted_is_no_fault(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.user.create(NAMESPACES, {"metadata": {"name": "n"}})
+    world.user.delete(NAMESPACES, "", "n")
+
+    def decide(obj: Obj, view: View, now: dt.datetime) -> Plan:
+        wanted = {**make("x"), "metadata": {"name": "x", "namespace": "n"}}
+        return Plan(writes=(Create(CONFIG_MAPS, wanted),))
+
+    world.give()
+    loop = world.loop(decide)
+    loop.settle()
+    assert loop.stats.reconciles["test", "terminal"] == 1
+    assert (world.intents, caplog.records) == ([], [])
 
 
 def test_events_are_recorded_only_after_the_writes(world: World) -> None:

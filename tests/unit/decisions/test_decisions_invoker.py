@@ -498,6 +498,34 @@ def test_what_is_not_acted_on_yet_is_said(ready, make):
         assert path in found["message"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "path", "spec"),
+    [
+        (kind, path, spec)
+        for kind in ("BackupBatch", "BackupConfiguration")
+        for path, spec in (
+            ("spec.hooks", {"hooks": {"preBackup": {"exec": {"command": ["sync"]}}}}),
+            ("spec.retryConfig", {"retryConfig": {"maxRetry": 1}}),
+        )
+    ],
+)
+def test_each_kind_says_each_field_that_is_not_acted_on_and_no_other(ready, make, kind, path, spec):
+    of_kind = {"BackupBatch": make.batch, "BackupConfiguration": make.configuration}
+    resource = {"BackupBatch": r.BACKUP_BATCHES, "BackupConfiguration": r.BACKUP_CONFIGURATIONS}
+    ready.add(of_kind[kind](**spec))
+    settle(ready, make, decision=invoker.decide_for(resource[kind]))
+    found = condition(ready, "SpecFullySupported", kind)
+    assert (found["status"], found["message"]) == ("False", f"Not acted on yet: {path}.")
+
+
+def test_a_batch_for_another_driver_is_not_valid_and_says_so(ready, make):
+    ready.add(make.batch(driver="VolumeSnapshotter"))
+    settle(ready, make)
+    found = condition(ready, "Valid")
+    assert found["status"] == "False"
+    assert "spec.driver: is not supported yet: only restic takes backups" in found["message"]
+
+
 # -- history --------------------------------------------------------------------------------------
 
 

@@ -99,9 +99,12 @@ def command_lines(root: int) -> dict[int, str]:
     return {pid: parents[pid][1] for pid in found if pid in parents and pid != root}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def tools() -> Iterator[tuple[Path, Heard]]:
-    """The folder of the wrappers, first in PATH, and what they tell."""
+    """The folder of the wrappers, first in PATH, and what they tell.
+
+    For one module at a time: the tests of others that follow shall find the real tools.
+    """
     heard = Heard()
 
     class Handler(socketserver.StreamRequestHandler):
@@ -134,10 +137,9 @@ def tools() -> Iterator[tuple[Path, Heard]]:
             (folder / name).chmod(0o755)
         (folder / "only-restic").mkdir()
         shutil.copy(folder / "restic", folder / "only-restic")
-        path = os.environ["PATH"]
-        os.environ["PATH"] = f"{folder}{os.pathsep}{path}"
-        yield folder, heard
-        os.environ["PATH"] = path
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PATH", str(folder), prepend=os.pathsep)
+            yield folder, heard
         listener.shutdown()
     shutil.rmtree(folder)
 
@@ -160,7 +162,7 @@ class Estate:
         return made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def estate(tools: tuple[Path, Heard], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Estate]:
     if sandbox.bubblewrap() is None or shutil.which("restic") is None:
         pytest.skip("needs bubblewrap and restic")

@@ -72,9 +72,12 @@ def _parsed(raw: bytes) -> Any:
     return raw.decode()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def real_cluster() -> Iterator[Endpoint]:
-    """A real API server; without one, the tests that need it are skipped with the reason."""
+    """A real API server; without one, the tests that need it are skipped with the reason.
+
+    One a module: what one leaves behind would be in the next one's plans.
+    """
     named = os.environ.get("TANDEM_TEST_KUBECONFIG")
     if named:
         yield _endpoint(pathlib.Path(named))
@@ -128,7 +131,7 @@ def _endpoint(kubeconfig: pathlib.Path) -> Endpoint:
     return attrs.evolve(endpoint, old=int(str(version["minor"]).rstrip("+")) < 21)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def embedded() -> Iterator[Endpoint]:
     """The embedded server behind HTTP."""
     http = HttpServer(Server(SystemClock()))

@@ -121,8 +121,11 @@ class Cluster:
         return Client(self.transport(self.token(namespace, account)))
 
 
-def wait_for(look: Callable[[], Any], what: str, seconds: float = 40.0) -> Any:
-    """What ``look`` returns, once it is true."""
+def wait_for(look: Callable[[], Any], what: str, seconds: float = 150.0) -> Any:
+    """What ``look`` returns, once it is true.
+
+    Patient: a fresh cluster's garbage collector learns of new kinds only every half minute.
+    """
     deadline = CLOCK.monotonic() + seconds
     while not (found := look()):
         assert CLOCK.monotonic() < deadline, f"{what}: not after {seconds} s"

@@ -248,7 +248,7 @@ def steps() -> list[Any]:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def teller(real_cluster: Any, embedded: Any) -> Teller:
     return Teller(real_cluster, embedded)
 

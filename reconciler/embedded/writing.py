@@ -19,6 +19,8 @@ from reconciler.embedded.world import Options, World, as_version, mutable
 
 _SERVERS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
 """Metadata that only the server sets."""
+_ADDRESS = ("name", "generateName", "namespace", "resourceVersion")
+"""Metadata by which an object is found, read before the whole is decoded."""
 Change = Callable[[JsonObject], JsonObject]
 
 
@@ -68,6 +70,12 @@ def decoded(kind: Kind, route: Route, body: Any) -> JsonObject:
         meta = body["metadata"] = {}
     if not isinstance(meta, dict):
         raise refusals.bad_request("the object provided is unrecognized (metadata is no object)")
+    for key in _ADDRESS:
+        if not isinstance(meta.get(key) or "", str):
+            raise refusals.bad_request(
+                f"json: cannot unmarshal into Go struct field {kind.name}.metadata.{key} "
+                "of type string"
+            )
     _place(kind, route, meta)
     return body
 

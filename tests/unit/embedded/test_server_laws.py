@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reconciler.cluster import transport
@@ -46,6 +46,8 @@ SERVER = new_server()
 
 
 @given(JSON, st.sampled_from([PODS, DEPLOYMENTS, CONFIG_MAPS]))
+@example({"metadata": {"name": [None]}}, PODS)
+@example({"metadata": {"name": 5, "namespace": {}}}, DEPLOYMENTS)
 def test_no_body_breaks_a_create(body: Any, path: str) -> None:
     answer = SERVER.send(Request("POST", path, body=body))
     assert answer.status in (201, 400, 409, 422), answer.body

@@ -63,6 +63,7 @@ _SCHEDULED: Final = (
 _RESTORE: Final = (
     Column("Repository", ".spec.repository.name"),
     Column("Phase", ".status.phase"),
+    Column("Duration", ".status.sessionDuration"),
     _AGE,
 )
 

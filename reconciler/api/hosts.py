@@ -13,6 +13,8 @@ from typing import Final
 
 from reconciler.api.invoker import Invoker
 from reconciler.api.metadata import TargetRef
+from reconciler.api.restore import RestoreTarget
+from reconciler.api.restore_invoker import RestoreInvoker, ref_of
 from reconciler.errors import TerminalError
 
 DEFAULT_HOST: Final = "host-0"
@@ -50,6 +52,17 @@ def alias_of(invoker: Invoker, index: int) -> str:
         return ""
     alone = sum(member.target is not None for member in invoker.members) == 1
     return alias_for(target.ref, target.alias, alone=alone)
+
+
+def restore_alias_of(restore: RestoreInvoker, index: int) -> str:
+    """The alias of a restore's member, by the same rule: so the data is found that was backed up
+    by a batch of the same members.
+    """
+    target = restore.members[index].target
+    if target is None:
+        return ""
+    alone = sum(member.target is not None for member in restore.members) == 1
+    return alias_for(ref_of(target), target.alias, alone=alone)
 
 
 def alias_for(ref: TargetRef, given: str, *, alone: bool) -> str:
@@ -91,3 +104,29 @@ def expected_hosts(
     if ref_kind == "DaemonSet":
         return tuple(host_name(ref_kind, alias, node_name=node) for node in sorted(node_names))
     return (host_name(ref_kind, alias),)
+
+
+def restore_host(
+    target: RestoreTarget,
+    alias: str,
+    *,
+    ordinal: str | None = None,
+    pod_name: str | None = None,
+    node_name: str | None = None,
+) -> str:
+    """The host that one runner restores. ``ordinal``: which set of claim templates (POD_ORDINAL).
+
+    Raises TerminalError when the name that is needed is missing.
+    """
+    if not target.volume_claim_templates:
+        return host_name(target.ref.kind, alias, pod_name=pod_name, node_name=node_name)
+    if target.replicas is None:
+        return alias or DEFAULT_HOST
+    if not ordinal:
+        raise TerminalError("the host of a set of claims needs POD_ORDINAL in its environment")
+    return f"{alias or 'host'}-{ordinal}"
+
+
+def ordinals(target: RestoreTarget) -> tuple[str, ...]:
+    """The sets of claims that are made from a target's claim templates."""
+    return tuple(map(str, range(1 if target.replicas is None else target.replicas)))

@@ -187,6 +187,8 @@ class RepositoryStatus:
     """The session after which retention and check last ran."""
     active_sessions: tuple[str, ...] = ()
     """The sessions that may use the repository now."""
+    active_restores: tuple[str, ...] = ()
+    """The restores that may read the repository now, each as Kind/name."""
     maintaining: str = ""
     """The session whose maintenance has the repository to itself."""
     last_successful_backup_time: Timestamp | None = None

@@ -11,12 +11,22 @@ import attrs
 
 from reconciler.api.backup import Driver, ExecutionOrder
 from reconciler.api.conditions import Condition
-from reconciler.api.metadata import Int32, LocalObjectReference, ObjectMeta, TargetRef
+from reconciler.api.metadata import (
+    Int32,
+    LocalObjectReference,
+    ObjectMeta,
+    TargetRef,
+    Timestamp,
+)
 from reconciler.api.resources import RESTORE_BATCHES, RESTORE_SESSIONS, JsonObject, Resource
 from reconciler.api.runtime import EmptyDirSettings, RestoreHooks, RuntimeSettings
+from reconciler.api.session import HostClaim
 from reconciler.api.task import TaskRef
 
-RestorePhase = Literal["Pending", "Running", "Succeeded", "Failed", "Unknown"]
+RestorePhase = Literal["Pending", "Running", "Succeeded", "Failed", "Skipped", "Unknown"]
+RestoreTargetPhase = Literal[
+    "Pending", "Injecting", "Scheduled", "Running", "Succeeded", "Failed", "Unknown"
+]
 HostRestorePhase = Literal["Succeeded", "Failed", "Unknown"]
 
 
@@ -31,7 +41,8 @@ class Rule:
     snapshots: tuple[str, ...] = ()
     """Snapshots to restore, in whole; excludes paths."""
     paths: tuple[str, ...] = ()
-    """Folders to restore from the latest snapshot; excludes snapshots."""
+    """Folders to restore from the latest snapshot; excludes snapshots. Neither: what the latest
+    snapshots of the source host hold."""
     exclude: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
 
@@ -90,8 +101,20 @@ class RestoreSessionStatus:
     """How far the restore is."""
 
     phase: RestorePhase | None = None
+    target_phase: RestoreTargetPhase | None = None
+    """How far its target is; the restore as a whole may have more to do."""
+    reason: str = ""
+    """Why the target is in its phase, one CamelCase word."""
+    message: str = ""
+    """Why the target is in its phase, one sentence."""
+    start_time: Timestamp = ""
+    """When the target left Pending."""
     total_hosts: Int32 | None = None
     session_duration: str = ""
+    """A Go duration, once the restore has ended."""
+    session_deadline: Timestamp = ""
+    """When the restore ends at the latest."""
+    hosts: tuple[HostClaim, ...] = ()
     stats: tuple[HostRestoreStats, ...] = ()
     conditions: tuple[Condition, ...] = ()
 
@@ -129,7 +152,14 @@ class RestoreMemberStatus:
     ref: TargetRef
     conditions: tuple[Condition, ...] = ()
     total_hosts: Int32 | None = None
-    phase: RestorePhase | None = None
+    phase: RestoreTargetPhase | None = None
+    reason: str = ""
+    """Why it is in this phase, one CamelCase word."""
+    message: str = ""
+    """Why it is in this phase, one sentence."""
+    start_time: Timestamp = ""
+    """When it left Pending."""
+    hosts: tuple[HostClaim, ...] = ()
     stats: tuple[HostRestoreStats, ...] = ()
 
 
@@ -139,6 +169,9 @@ class RestoreBatchStatus:
 
     phase: RestorePhase | None = None
     session_duration: str = ""
+    """A Go duration, once the restore has ended."""
+    session_deadline: Timestamp = ""
+    """When the restore ends at the latest."""
     conditions: tuple[Condition, ...] = ()
     members: tuple[RestoreMemberStatus, ...] = ()
 

@@ -18,6 +18,7 @@ from reconciler.api.restore import (
     RestoreTarget,
     Rule,
 )
+from reconciler.api.restore_invoker import ref_of
 from reconciler.api.rules import name_faults, one_of, positive_duration, ref_faults
 from reconciler.api.runtime import RestoreHooks
 from reconciler.errors import Fault
@@ -78,8 +79,6 @@ def _what(at: str, rule: Rule) -> Iterator[Fault]:
             "has both snapshots and paths",
             "write snapshots to restore them whole, or paths to restore the latest of each",
         )
-    if not rule.snapshots and not rule.paths:
-        yield Fault(at, "restores nothing", "write snapshots or paths")
 
 
 def _restic(driver: str) -> bool:
@@ -117,9 +116,9 @@ def _target(path: str, target: RestoreTarget | None, *, needs_rules: bool) -> It
 def _duplicates(members: tuple[RestoreMember, ...]) -> Iterator[Fault]:
     seen: dict[tuple[str, str], int] = {}
     for index, member in enumerate(members):
-        if member.target is None or not member.target.ref.name:
+        if member.target is None:
             continue
-        ref = member.target.ref
+        ref = ref_of(member.target)
         first = seen.setdefault((ref.kind, ref.name), index)
         if first != index:
             yield Fault(

@@ -379,7 +379,6 @@ def restore(target_rules: list[dict[str, Any]], **spec: Any) -> RestoreSession:
         ([{"targetHosts": ["a", "a"], "paths": ["/a"]}],
          "[0].targetHosts", "names a host of spec.target.rules[0]"),
         ([{"snapshots": ["latest"], "paths": ["/a"]}], "[0]", "has both snapshots and paths"),
-        ([{"targetHosts": ["a"]}], "[0]", "restores nothing"),
     ],
 )  # fmt: skip
 def test_rules_that_conflict_are_refused(
@@ -401,7 +400,7 @@ RULES = [{"paths": ["/data"]}]
         (restore(RULES, timeOut="x"), "spec.timeOut"),
         (restore(RULES, target=None), "spec.target"),
         (restore(RULES, hooks={"preRestore": {}}), "spec.hooks.preRestore"),
-        (restore([], rules=[{}]), "spec.rules[0]"),
+        (restore([], rules=[{"snapshots": ["a"], "paths": ["/b"]}]), "spec.rules[0]"),
     ],
 )
 def test_a_restore_is_told_what_is_wrong(obj: RestoreSession, path: str) -> None:
@@ -410,6 +409,16 @@ def test_a_restore_is_told_what_is_wrong(obj: RestoreSession, path: str) -> None
 
 def test_the_deprecated_place_of_rules_is_still_good() -> None:
     assert validate(restore([], rules=RULES)) == ()
+
+
+def test_a_rule_without_snapshots_and_paths_restores_the_latest_of_all() -> None:
+    assert validate(restore([{"targetHosts": ["a"]}, {}])) == ()
+
+
+def test_two_members_do_not_make_the_same_claims() -> None:
+    made = {"target": {"volumeClaimTemplates": [{"metadata": {"name": "data"}}], "rules": [{}]}}
+
+    assert the_fault(restore_batch(made, made)).path == "spec.members[1].target.ref"
 
 
 def restore_batch(*members: dict[str, Any], **spec: Any) -> RestoreBatch:

@@ -30,9 +30,9 @@ class Command:
         """Every program that is started, the wrappers first."""
         wrappers = []
         rest = list(self.argv)
-        while rest[0] in _WRAPPERS:
+        while len(rest) > 1 and rest[0] in _WRAPPERS:  # a hook may be nothing but ``nice``
             wrappers.append(rest.pop(0))
-            while rest[0] in ("-c", "-n"):
+            while len(rest) > 2 and rest[0] in ("-c", "-n"):
                 del rest[:2]
         return (*wrappers, rest[0])
 

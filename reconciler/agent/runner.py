@@ -109,13 +109,15 @@ class Runner:
         """Whether the program is on the PATH."""
         return shutil.which(program, path=self._environ.get("PATH", "")) is not None
 
-    def run(self, command: Command, *, timeout: float | None = None) -> Outcome:
+    def run(
+        self, command: Command, *, timeout: float | None = None, keep: int | None = None
+    ) -> Outcome:
         """Run to the end. ``timeout`` in seconds; then, or on a stop, the group is ended.
 
-        Raises ToolMissing.
+        ``keep``: so many bytes of its output are kept. Raises ToolMissing.
         """
         self._require(command)
-        child = self._start(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        child = self._start(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, keep=keep)
         ended = self._wait(lambda: child.exited, self._moment(timeout))
         if ended:
             self._end(child)
@@ -164,7 +166,9 @@ class Runner:
                 hint = f"; install it: {where}" if where else ""
                 raise ToolMissing(f"the program {program} is not installed in this image{hint}")
 
-    def _start(self, command: Command, *, stdin: int, stdout: int) -> _Child:
+    def _start(
+        self, command: Command, *, stdin: int, stdout: int, keep: int | None = None
+    ) -> _Child:
         _log.info("starting %s", self._redact(" ".join(command.argv)))
         process = subprocess.Popen(  # noqa: S603 -- argv is built by us, without a shell
             command.argv,
@@ -175,7 +179,7 @@ class Runner:
             cwd=self._cwd,
             process_group=0,
         )
-        return _Child(process, command.tool, self._redact, self.stop.condition)
+        return _Child(process, command.tool, self._redact, self.stop.condition, keep)
 
     def _moment(self, timeout: float | None) -> float | None:
         return None if timeout is None else self._clock.monotonic() + timeout
@@ -213,8 +217,10 @@ class _Child:
         tool: str,
         redact: Redactor,
         condition: threading.Condition,
+        keep: int | None,
     ) -> None:
         self._process = process
+        self._keep = keep
         self._tool = tool
         self._redact = redact
         self._condition = condition
@@ -261,7 +267,8 @@ class _Child:
             return
         with stream:
             while chunk := os.read(stream.fileno(), 65536):
-                self._stdout += chunk
+                room = len(chunk) if self._keep is None else self._keep - len(self._stdout)
+                self._stdout += chunk[: max(0, room)]
 
     def _read_stderr(self, stream: IO[bytes]) -> None:
         with stream:

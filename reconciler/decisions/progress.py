@@ -1,27 +1,25 @@
-"""How far one target of a session is: its hosts, its runners, its Job.
+"""How far one target of a session is: its hosts, its runners, its Jobs.
 
-Called by the session decision, once a target, in the order of the members. From the entry in the
-session's status and the world it makes the next entry and the writes that go with it. Hosts and
-targets advance by ``statemachines.host`` and ``statemachines.target``.
+Called by the session decision and the restore decision, once a target, in the order of the
+members. From the entry in the status and the world it makes the next entry and the writes that go
+with it. Hosts and targets advance by ``statemachines.host`` and ``statemachines.target``. What
+differs between backing up and restoring is in a ``Work`` (``backup_work``, ``restore_work``).
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 import attrs
 
-from reconciler.api import conditions as c
-from reconciler.api.hosts import alias_of
-from reconciler.api.invoker import Invoker
-from reconciler.api.repository import Repository
-from reconciler.api.resources import JOBS, PERSISTENT_VOLUME_CLAIMS, JsonObject
-from reconciler.decisions import access, conditions, hosts, runners, runs, targets, world
-from reconciler.decisions.plan import Create, Delete, Settings, View, Write
+from reconciler.api.resources import JOBS, JsonObject
+from reconciler.decisions import conditions, runners, runs, world
+from reconciler.decisions.plan import Delete, Settings, View, Write
 from reconciler.decisions.runners import Runner
 from reconciler.decisions.targets import Target
-from reconciler.manifests import jobs, labels, names
+from reconciler.manifests import labels
 from statemachines import host as host_machine
 from statemachines import target as target_machine
 
@@ -39,13 +37,44 @@ _REMOVED = "The target is in the spec of its invoker no more."
 
 
 @attrs.frozen
+class Words:
+    """How messages speak of what is done."""
+
+    whole: str
+    """What has the deadline: the session, or the restore."""
+    noun: str
+    verb: str
+    done: str
+
+
+class Work(Protocol):
+    """What is done to the hosts of a target."""
+
+    def expected(self, session: Session, target: Target) -> tuple[str, ...]:
+        """The hosts of the target as it is now."""
+
+    def runner(self, session: Session, target: Target, host: str, job: JsonObject | None) -> Runner:
+        """Who may claim a host that nobody has claimed; the target is there."""
+
+    def last_sign(self, session: Session, entry: JsonObject) -> str:
+        """When the target last got on (RFC 3339), if a missing runner waits for that; or ""."""
+
+    def job_name(self, session: Session, target: Target, host: str) -> str:
+        """The Job of a host whose target is no workload."""
+
+    def create(self, session: Session, target: Target, host: str) -> list[Write]:
+        """That Job and what it needs; nothing while something of it is missing."""
+
+
+@attrs.frozen
 class Session:
     """What is the same for all targets of a session."""
 
     obj: JsonObject
-    invoker: Invoker | None
-    """None when the invoker is gone or cannot be read: then nothing new is started."""
-    repository: Repository | None
+    """The BackupSession, RestoreSession or RestoreBatch."""
+    work: Work | None
+    """None when what is to be done cannot be read any more: then nothing new is started."""
+    words: Words
     targets: tuple[Target, ...]
     started: bool
     """The session may use the repository."""
@@ -91,6 +120,7 @@ class _Host:
     runner: Runner
     state: str
     overdue_at: dt.datetime
+    job: JsonObject | None
 
 
 def is_final(entry: JsonObject) -> bool:
@@ -105,8 +135,8 @@ def advance(session: Session, entry: JsonObject, *, turn: bool) -> Step:
     begins = session.started and turn and not session.is_late
     going = begins or entry.get("phase", "Pending") != "Pending"
     entry = _with_hosts(session, entry, target) if going else entry
-    job = _job(session, target)
-    seen = [_host(session, entry, target, claim, job, going) for claim in entry.get("hosts") or ()]
+    claims = entry.get("hosts") or ()
+    seen = [_host(session, entry, target, claim, going=going) for claim in claims]
     given_up = [_lost(session, host) for host in seen if _is_lost(entry, host)]
     stats = [*(entry.get("stats") or ()), *given_up]
     phase = target_machine.TABLE.advance(
@@ -114,7 +144,7 @@ def advance(session: Session, entry: JsonObject, *, turn: bool) -> Step:
         _facts(session, target, entry, seen, stats, turn),
     ).state
     found = _entry(session, entry, target, phase, seen, stats)
-    writes = _job_writes(session, target, seen, phase, job)
+    writes = _job_writes(session, target, seen)
     return Step(found, tuple(writes), tuple(_looks(session, seen, found)), tuple(given_up))
 
 
@@ -130,24 +160,26 @@ def _target_of(session: Session, entry: JsonObject) -> Target | None:
 def _with_hosts(session: Session, entry: JsonObject, target: Target | None) -> JsonObject:
     """The entry with its expected hosts: fixed once there is one, so scaling cannot hang it."""
     started = entry.get("startTime") or conditions.timestamp(session.now)
-    if entry.get("hosts") or target is None or session.invoker is None:
+    if entry.get("hosts") or target is None or session.work is None:
         return {**entry, "startTime": started}
-    alias = alias_of(session.invoker, target.index)
-    found = [{"hostname": name} for name in hosts.expected(session.view, target, alias)]
+    found = [{"hostname": name} for name in session.work.expected(session, target)]
     return {**entry, "startTime": started, "hosts": found}
 
 
-def _host(  # noqa: PLR0917 -- private, and called once
+def _host(
     session: Session,
     entry: JsonObject,
     target: Target | None,
     claim: JsonObject,
-    job: JsonObject | None,
-    going: bool,  # noqa: FBT001 -- private, and called once
+    *,
+    going: bool,
 ) -> _Host:
     report = _report(entry, claim["hostname"])
+    job = _job(session, target, claim["hostname"])
     runner = _runner(session, target, claim, job)
-    since = [conditions.moment(text) for text in (entry.get("startTime"), runner.since) if text]
+    sign = session.work.last_sign(session, entry) if session.work else ""
+    moments = (entry.get("startTime"), runner.since, sign)
+    since = [conditions.moment(text) for text in moments if text]
     overdue_at = max(since, default=session.now) + session.settings.runner_grace
     observation = host_machine.Observation(
         target_started=going,
@@ -159,7 +191,7 @@ def _host(  # noqa: PLR0917 -- private, and called once
         report=report,
     )
     state = host_machine.TABLE.advance(host_machine.PENDING, observation).state
-    return _Host(claim["hostname"], claim, runner, state, overdue_at)
+    return _Host(claim["hostname"], claim, runner, state, overdue_at, job)
 
 
 def _report(entry: JsonObject, host: str) -> host_machine.Report:
@@ -176,25 +208,20 @@ def _runner(
     if claim.get("runner"):
         mine = job if _is_own(session, job) else None
         return runners.of_claim(session.view, session.namespace, claim, mine, session.now)
-    if target is None or session.invoker is None:
+    if target is None or session.work is None:
         return Runner(dead=True, reason=MEMBER_REMOVED, message=_REMOVED)
     if target.is_missing:
         message = _missing(session, target)
         return Runner(dead=True, reason=TARGET_NOT_FOUND, message=message)
-    if target.is_workload and (obstacle := targets.obstacle(target, session.namespace)):
-        return Runner(dead=True, reason=c.SIDECAR_INJECTION_FAILED, message=obstacle)
-    if target.is_workload and target.obj is not None:
-        alias = alias_of(session.invoker, target.index)
-        mark = f"{session.invoker.kind}/{session.invoker.name}"
-        return runners.of_sidecar(session.view, target.obj, claim["hostname"], alias, mark)
-    return _of_job(session, target, job)
+    return session.work.runner(session, target, claim["hostname"], job)
 
 
 def _missing(session: Session, target: Target) -> str:
     return f"{target.ref.kind} {session.namespace}/{target.ref.name} does not exist; create it."
 
 
-def _of_job(session: Session, target: Target, job: JsonObject | None) -> Runner:
+def of_job(session: Session, target: Target, job: JsonObject | None) -> Runner:
+    """The Job's pods, or why there is no Job yet. For a ``Work``."""
     if job is None and target.task_faults:
         message = world.told(target.task_faults)
         return Runner(reason=conditions.TASK_NOT_AVAILABLE, message=message)
@@ -220,8 +247,8 @@ def _why_lost(session: Session, host: _Host) -> tuple[str, str]:
     if host.runner.dead or not session.is_late_for(host.claim):
         return host.runner.reason, host.runner.message
     passed = conditions.timestamp(session.deadline)
-    what = host.runner.message or "the backup had not finished."
-    return DEADLINE_EXCEEDED, f"The session's deadline {passed} passed: {what}"
+    what = host.runner.message or f"the {session.words.noun} had not finished."
+    return DEADLINE_EXCEEDED, f"The {session.words.whole}'s deadline {passed} passed: {what}"
 
 
 # -- the target -----------------------------------------------------------------------------------
@@ -255,7 +282,8 @@ def _why_given_up(
         return ()
     if session.is_late:
         passed = conditions.timestamp(session.deadline)
-        return DEADLINE_EXCEEDED, f"The session's deadline {passed} passed: {_waits_for(session)}"
+        why = _waits_for(session)
+        return DEADLINE_EXCEEDED, f"The {session.words.whole}'s deadline {passed} passed: {why}"
     if "startTime" not in entry:
         return ()
     return _why_no_hosts(session, target, entry)
@@ -271,7 +299,7 @@ def _why_no_hosts(
     if session.now < _grace_end(session, entry):
         return ()
     what = f"{target.ref.kind} {session.namespace}/{target.ref.name}"
-    return NO_HOSTS, f"{what} has no pod to back up; scale it up."
+    return NO_HOSTS, f"{what} has no pod to {session.words.verb}; scale it up."
 
 
 def _waits_for(session: Session) -> str:
@@ -325,7 +353,7 @@ def _why(  # noqa: PLR0917 -- private, and called once
     words = {
         target_machine.SCHEDULED: ("RunnerReady", "A runner is told to go."),
         target_machine.RUNNING: ("HostClaimed", "A runner is at work."),
-        target_machine.SUCCEEDED: ("AllHostsSucceeded", "Every host was backed up."),
+        target_machine.SUCCEEDED: ("AllHostsSucceeded", f"Every host was {session.words.done}."),
     }
     return words[phase]
 
@@ -358,13 +386,13 @@ def _looks(session: Session, seen: Iterable[_Host], entry: JsonObject) -> list[d
     return [moment for moment in found if moment > session.now]
 
 
-# -- its Job --------------------------------------------------------------------------------------
+# -- its Jobs -------------------------------------------------------------------------------------
 
 
-def _job(session: Session, target: Target | None) -> JsonObject | None:
-    if target is None or target.is_workload:
+def _job(session: Session, target: Target | None, host: str) -> JsonObject | None:
+    if target is None or target.is_workload or session.work is None:
         return None
-    name = names.backup_job(world.name_of(session.obj), target.index)
+    name = session.work.job_name(session, target, host)
     return session.view.get(JOBS, session.namespace, name)
 
 
@@ -373,57 +401,24 @@ def _is_own(session: Session, job: JsonObject | None) -> bool:
     return job is not None and labels.is_controlled_by(job, session.obj["metadata"]["uid"])
 
 
-def _job_writes(
-    session: Session,
-    target: Target | None,
-    seen: list[_Host],
-    phase: str,
-    job: JsonObject | None,
-) -> list[Write]:
-    """The Job of a target that needs one, or the end of one that nobody waits for any more."""
-    if target is None or target.is_workload:
-        return []
-    if job is not None:
-        return _stopped(session, seen, phase, job)
-    waiting = phase in (target_machine.INJECTING, target_machine.SCHEDULED)
-    ready = waiting and seen and not target.is_missing and not target.task_faults
-    task = targets.task(session.view, target.member)
-    if not ready or task is None or session.invoker is None or session.repository is None:
-        return []
-    host = seen[0].name
-    return _create(session, session.invoker, session.repository, target, task, host)
+def _job_writes(session: Session, target: Target | None, seen: Iterable[_Host]) -> Iterator[Write]:
+    """The Jobs of a target that needs some, and the end of those that nobody waits for any more."""
+    if target is None or target.is_workload or session.work is None:
+        return
+    for host in seen:
+        if host.job is not None:
+            yield from _stopped(session, host, host.job)
+        elif host.state in (host_machine.INJECTING, host_machine.SCHEDULED) and not _lacks(target):
+            yield from session.work.create(session, target, host.name)
 
 
-def _stopped(session: Session, seen: list[_Host], phase: str, job: JsonObject) -> list[Write]:
+def _lacks(target: Target) -> bool:
+    return target.is_missing or bool(target.task_faults)
+
+
+def _stopped(session: Session, host: _Host, job: JsonObject) -> Iterator[Delete]:
     """A Job whose host was given up before anybody claimed it would only start in vain."""
-    claimed = any(host.claim.get("runner") for host in seen)
-    mine = _is_own(session, job)
-    if phase != target_machine.FAILED or claimed or not mine or runs.finished(job):
-        return []
-    meta = job["metadata"]
-    return [Delete(JOBS, meta["namespace"], meta["name"], meta["uid"])]
-
-
-def _create(  # noqa: PLR0917 -- private, and called once
-    session: Session,
-    invoker: Invoker,
-    repository: Repository,
-    target: Target,
-    task: JsonObject,
-    host: str,
-) -> list[Write]:
-    built = jobs.backup(
-        invoker,
-        target.index,
-        repository,
-        session=session.obj,
-        host=host,
-        task=task,
-        functions=targets.functions_of(session.view, task),
-        image=session.settings.image,
-        deadline_seconds=int((session.deadline - session.now).total_seconds()),
-    )
-    account = jobs.service_account(target.member.runtime_settings)
-    claim = [Create(PERSISTENT_VOLUME_CLAIMS, built.claim)] if built.claim else []
-    rules = access.for_jobs(session.view, session.namespace, account)
-    return [*rules, *claim, Create(JOBS, built.job)]
+    lost = host.state == host_machine.FAILED and not host.claim.get("runner")
+    if lost and _is_own(session, job) and not runs.finished(job):
+        meta = job["metadata"]
+        yield Delete(JOBS, meta["namespace"], meta["name"], meta["uid"])

@@ -101,9 +101,9 @@ def _why_not_ready(pods: list[JsonObject], what: str, mark: str) -> str:
 
 
 def of_job(view: View, job: JsonObject | None) -> Runner:
-    """The pods of a backup Job that may claim its host."""
+    """The pods of a Job that may claim its host."""
     if job is None:
-        return Runner(reason="JobNotCreated", message="The backup Job is not there yet.")
+        return Runner(reason="JobNotCreated", message="Its Job is not there yet.")
     name = world.name_of(job)
     ended = runs.finished(job)
     if ended:

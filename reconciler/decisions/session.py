@@ -20,6 +20,7 @@ from reconciler.api.invoker import Invoker
 from reconciler.api.repository import Repository
 from reconciler.api.resources import BACKUP_SESSIONS, JsonObject, Key
 from reconciler.decisions import (
+    backup_work,
     conditions,
     progress,
     repository,
@@ -178,8 +179,8 @@ def _session(
         )
     return Session(
         obj=seen.obj,
-        invoker=seen.typed,
-        repository=seen.typed_repository,
+        work=backup_work.BackupWork(seen.typed, seen.typed_repository) if seen.typed else None,
+        words=backup_work.WORDS,
         targets=members,
         started=started,
         waits_for="" if started else _waits_for(seen),

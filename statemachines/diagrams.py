@@ -12,12 +12,13 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from statemachines import batch, host, repository, restore, session, target
+from statemachines import batch, host, repository, restore, retry, session, target
 from statemachines.table import Arc, Table
 
 MACHINES: tuple[Table[Any], ...] = (
     batch.TABLE,
     session.TABLE,
+    retry.TABLE,
     target.TABLE,
     host.TABLE,
     restore.TABLE,

@@ -1,6 +1,6 @@
 """A state machine as a literal table, validated on import and advanced by level.
 
-Used by the six machine modules beside it; ``reconciler.decisions`` calls :func:`advance` with the
+Used by the machine modules beside it; ``reconciler.decisions`` calls :func:`advance` with the
 state that an object's status has now and an observation of the world. Must not know Kubernetes,
 time or any one machine.
 

@@ -13,12 +13,12 @@ import logging
 import attrs
 
 from reconciler.api.invoker import INVOKERS
-from reconciler.api.resources import BACKUP_SESSIONS, STASH, JsonObject
+from reconciler.api.resources import BACKUP_SESSIONS, JsonObject
 from reconciler.cluster.port import Port
 from reconciler.decisions.conditions import timestamp
 from reconciler.engine.clock import Clock
 from reconciler.errors import AlreadyExists, NotFound, TerminalError
-from reconciler.manifests import labels, names
+from reconciler.manifests import labels, names, sessions
 
 _log = logging.getLogger(__name__)
 
@@ -47,22 +47,20 @@ def slot_of(job_name: str, invoker: str, now: dt.datetime) -> dt.datetime | None
 
 def session_of(invoker: JsonObject, moment: dt.datetime, *, scheduled: bool) -> JsonObject:
     """The BackupSession of an invoker for a moment. A scheduled one says so by its slot."""
-    meta = invoker["metadata"]
-    name, kind = meta["name"], invoker["kind"]
+    name = invoker["metadata"]["name"]
     short = name if len(name) <= _NAME_LIMIT else names.limited(name, _NAME_LIMIT)
-    annotations = {"annotations": {labels.SLOT: timestamp(moment)}} if scheduled else {}
-    return {
-        "apiVersion": BACKUP_SESSIONS.api_version,
-        "kind": BACKUP_SESSIONS.kind,
-        "metadata": {
-            "name": f"{short}-{int(moment.timestamp())}",
-            "namespace": meta["namespace"],
-            "labels": {**labels.offshoot(meta.get("labels")), **labels.of_invoker(kind, name)},
-            **annotations,
-            "ownerReferences": [labels.owner(invoker)],
-        },
-        "spec": {"invoker": {"apiGroup": STASH, "kind": kind, "name": name}},
-    }
+    return sessions.build(
+        invoker,
+        f"{short}-{int(moment.timestamp())}",
+        annotations={labels.SLOT: timestamp(moment)} if scheduled else None,
+        retry_left=_retries(invoker),
+    )
+
+
+def _retries(invoker: JsonObject) -> int | None:
+    """What a session of an invoker without retryConfig says nothing about."""
+    config = (invoker.get("spec") or {}).get("retryConfig")
+    return int(config.get("maxRetry") or 0) if config else None
 
 
 @attrs.frozen

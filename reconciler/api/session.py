@@ -36,6 +36,8 @@ class BackupSessionSpec:
     """Whose session it is."""
 
     invoker: InvokerRef
+    retry_left: Int32 | None = None
+    """How many more sessions may be tried if this one fails; unset: what the invoker allows."""
 
 
 @attrs.frozen(kw_only=True)
@@ -116,6 +118,10 @@ class BackupSessionStatus:
     """A Go duration, once the session has ended."""
     session_deadline: Timestamp = ""
     """When the session ends at the latest."""
+    next_retry: Timestamp = ""
+    """When a failed session is tried again, by another session; unset: it is not."""
+    retried: bool | None = None
+    """Whether that other session has been made."""
     conditions: tuple[Condition, ...] = ()
     targets: tuple[TargetStatus, ...] = ()
 

@@ -177,6 +177,13 @@ def _unfinished(view: View, namespace: str | None) -> Iterator[JsonObject]:
             yield found
 
 
+def _open(view: View, namespace: str) -> Iterator[JsonObject]:
+    """The sessions that an invoker still has to do with."""
+    for found in view.list(BACKUP_SESSIONS, namespace):
+        if not world.is_final(found) or world.awaits_retry(found):
+            yield found
+
+
 def to_sessions(obj: JsonObject, view: View) -> Iterable[Key]:
     """Whatever changes in a namespace may concern its unfinished sessions: they are few."""
     yield from (Key.of(found) for found in _unfinished(view, _namespace(obj) or None))
@@ -191,7 +198,7 @@ def pod_to_sessions(obj: JsonObject, view: View) -> Iterable[Key]:
 
 def invoker_to_sessions(resource: Resource) -> Keys:
     def keys(obj: JsonObject, view: View) -> Iterable[Key]:
-        for found in _unfinished(view, _namespace(obj)):
+        for found in _open(view, _namespace(obj)):
             if world.session_invoker(found) == (resource.kind, world.name_of(obj)):
                 yield Key.of(found)
 
@@ -199,8 +206,11 @@ def invoker_to_sessions(resource: Resource) -> Keys:
 
 
 def session_to_rivals(obj: JsonObject, view: View) -> Iterable[Key]:
-    """A session that ends or goes may let a later one of the same invoker run."""
-    for found in _unfinished(view, _namespace(obj)):
+    """A session that ends or goes may let a later one of the same invoker run.
+
+    One that comes makes the retry of an earlier one needless.
+    """
+    for found in _open(view, _namespace(obj)):
         if world.session_invoker(found) == world.session_invoker(obj):
             yield Key.of(found)
 

@@ -24,6 +24,7 @@ from reconciler.decisions import (
     conditions,
     progress,
     repository,
+    retry,
     runs,
     skipping,
     targets,
@@ -47,6 +48,8 @@ class World:
     obj: JsonObject
     invoker: JsonObject | None
     typed: Invoker | None
+    valid: bool
+    """The invoker can be read, and nothing in it is wrong."""
     repository: JsonObject | None
     typed_repository: Repository | None
     skip: Reason | None
@@ -83,13 +86,14 @@ def observe(obj: JsonObject, view: View, now: dt.datetime, settings: Settings) -
     namespace = obj["metadata"]["namespace"]
     kind, name = world.session_invoker(obj)
     invoker = world.invoker(view, namespace, kind, name)
-    typed = world.read_invoker(invoker)[0] if invoker else None
+    typed, faults = world.read_invoker(invoker) if invoker else (None, ())
     found = world.repository(view, namespace, typed.repository) if typed else None
     typed_repository = world.read_repository(found)[0] if found else None
     return World(
         obj=obj,
         invoker=invoker,
         typed=typed,
+        valid=typed is not None and not faults,
         repository=found,
         typed_repository=typed_repository,
         skip=skipping.reason(view, obj),
@@ -257,6 +261,7 @@ def _status(seen: World, phase: str, entries: Sequence[JsonObject], now: dt.date
     own = list(_conditions(seen, phase, entries))
     types = {item.type for item in own}
     foreign = [item["type"] for item in stored or () if item["type"] not in types]
+    failed = phase == machine.FAILED
     found = {
         **seen.status,
         "phase": phase,
@@ -264,6 +269,7 @@ def _status(seen: World, phase: str, entries: Sequence[JsonObject], now: dt.date
         "sessionDuration": _duration(seen, phase, now),
         "conditions": conditions.merged(stored, own, now, foreign=foreign),
         "targets": list(entries),
+        "nextRetry": retry.announced(_case(seen), now) if failed else "",
     }
     return {key: value for key, value in found.items() if value not in (None, "", [])}
 
@@ -334,11 +340,15 @@ def _finished(seen: World, view: View, now: dt.datetime) -> Plan:
     """The phase never changes; only maintenance that could not report itself is reported."""
     found = list(_maintenance(seen, view))
     if not found:
-        return Plan()
+        return retry.follow(_case(seen), view, now)
     stored = seen.status.get("conditions") or []
     kept = [item["type"] for item in stored]
     merged = conditions.merged(stored, found, now, foreign=kept)
     return Plan((_status_write(seen.obj, {**seen.status, "conditions": merged}),))
+
+
+def _case(seen: World) -> retry.Case:
+    return retry.Case(seen.obj, seen.invoker, seen.typed, valid=seen.valid)
 
 
 def _maintenance(seen: World, view: View) -> Iterator[Condition]:

@@ -106,7 +106,6 @@ def _unsupported_driver(typed: Invoker) -> Iterator[Fault]:
 def ignored(typed: Invoker) -> list[str]:
     """The field paths of what a user has asked for and Tandem does not act on yet."""
     found = ["spec.hooks"] if typed.hooks else []
-    found += ["spec.retryConfig"] if typed.retry_config else []
     for index, member in enumerate(typed.members):
         if member.hooks:
             found.append(f"{typed.member_path(index)}.hooks")
@@ -200,6 +199,23 @@ def has_begun(view: View, session: JsonObject) -> bool:
         name in (status_of(obj).get("activeSessions") or ())
         for obj in view.list(REPOSITORIES, namespace)
     )
+
+
+def awaits_retry(session: JsonObject) -> bool:
+    """Whether the session has failed and another one is announced that is not made yet."""
+    status = status_of(session)
+    return bool(
+        phase_of(session) == "Failed" and status.get("nextRetry") and not status.get("retried")
+    )
+
+
+def chain_of(session: JsonObject) -> tuple[str, int]:
+    """The first session of the chain of retries, and the session's number in it (the first: 0)."""
+    told = session["metadata"].get("annotations") or {}
+    first, number = told.get(labels.RETRY_OF), told.get(labels.RETRY) or ""
+    if first and number.isascii() and number.isdecimal():
+        return first, int(number)
+    return name_of(session), 0
 
 
 def has_good_host(session: JsonObject) -> bool:

@@ -47,6 +47,11 @@ def backup_job(session: str, index: int) -> str:
     return limited(f"stash-backup-{session}-{index}")
 
 
+def retry_session(first: str, number: int) -> str:
+    """The session that tries again what the first of its chain failed to do."""
+    return limited(f"{first}-retry-{number}")
+
+
 def init_job(repository: str, *facts: str) -> str:
     return limited(f"stash-init-{repository}-{digest(*facts)}")
 

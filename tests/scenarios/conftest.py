@@ -345,6 +345,19 @@ class OperatorWorld:
             self.clock.now().replace(hour=hour, minute=minute, second=second, microsecond=0)
         )
 
+    def stop_operator(self) -> None:
+        self.cluster._parts.remove(self.loop)
+        self.loop = None
+
+    def start_operator(self) -> None:
+        """Another operator, which knows nothing but what the API server tells."""
+        self.loop = operator.build(self.client, self.clock, self.settings, recorder=_Recorder(self))
+        self.cluster.add_loop(self.loop)
+
+    def outage(self, **duration: float) -> None:
+        """Time in which nothing at all runs, Kubernetes' own controllers neither."""
+        self.clock.advance_to(self.clock.now() + dt.timedelta(**duration))
+
     def trigger(self, session: str, batch: str = "web", *, kind: str = "BackupBatch") -> None:
         self.data.create_session(NAMESPACE, kind, batch, session)
 

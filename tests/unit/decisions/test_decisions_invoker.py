@@ -489,12 +489,11 @@ def test_a_removed_member_leaves_no_condition_behind(ready, make):
 
 def test_what_is_not_acted_on_yet_is_said(ready, make):
     hooks = {"preBackup": {"exec": {"command": ["sync"]}}}
-    spec = {"hooks": hooks, "retryConfig": {"maxRetry": 1}}
-    ready.add(make.batch(make.member(hooks=hooks), **spec))
+    ready.add(make.batch(make.member(hooks=hooks), hooks=hooks))
     settle(ready, make)
     found = condition(ready, "SpecFullySupported")
     assert found["status"] == "False"
-    for path in ("spec.hooks", "spec.retryConfig", "spec.members[0].hooks"):
+    for path in ("spec.hooks", "spec.members[0].hooks"):
         assert path in found["message"]
 
 
@@ -505,7 +504,6 @@ def test_what_is_not_acted_on_yet_is_said(ready, make):
         for kind in ("BackupBatch", "BackupConfiguration")
         for path, spec in (
             ("spec.hooks", {"hooks": {"preBackup": {"exec": {"command": ["sync"]}}}}),
-            ("spec.retryConfig", {"retryConfig": {"maxRetry": 1}}),
         )
     ],
 )

@@ -43,7 +43,7 @@ def test_dot_gives_final_states_a_double_border():
 
 def test_a_machine_is_found_by_its_name():
     assert diagrams.machine("host") is host.TABLE
-    with pytest.raises(LookupError, match="no machine 'pod': there are batch, session, target"):
+    with pytest.raises(LookupError, match="no machine 'pod': there are batch, session, retry"):
         diagrams.machine("pod")
 
 

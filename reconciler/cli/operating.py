@@ -10,9 +10,10 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from reconciler.cluster.port import Port, Writer
+from reconciler.api.resources import PODS
+from reconciler.cluster.port import Port, Reader, Writer
 from reconciler.decisions import catalog
 from reconciler.decisions.plan import Apply, Settings
 from reconciler.engine import operator
@@ -20,7 +21,8 @@ from reconciler.engine.clock import Clock
 from reconciler.engine.health import HealthServer, pages
 from reconciler.engine.leader import LeaderElector
 from reconciler.engine.loop import Loop
-from reconciler.errors import TemporaryError
+from reconciler.errors import TemporaryError, TerminalError
+from reconciler.manifests import installation
 from reconciler.observability import metrics, transitions
 from reconciler.observability.events import EventRecorder
 
@@ -35,6 +37,25 @@ def build(
     loop = operator.build(port, clock, settings, workers, recorder=recorder, namespace=namespace)
     loop.view.on_change(transitions.log_phases)
     return loop
+
+
+def own_image(reader: Reader, namespace: str, environ: Mapping[str, str]) -> str | None:
+    """The image of the operator's own Pod; None outside of a Pod.
+
+    So whoever installs Tandem names its image once, in the operator's Deployment. Raises NotFound
+    or TerminalError when POD_NAME is not the Pod's, which is a mistake in the manifest.
+    """
+    name = environ.get("POD_NAME")
+    if not name:
+        return None
+    containers = reader.get(PODS, namespace, name)["spec"]["containers"]
+    for each in containers:
+        if each["name"] == installation.CONTAINER:
+            return str(each["image"])
+    raise TerminalError(
+        f"Pod {namespace}/{name} has no container {installation.CONTAINER}, whose image the"
+        " sidecars and Jobs would run; name the container so, or give the image by --image"
+    )
 
 
 def install_builtins(port: Writer, settings: Settings) -> None:

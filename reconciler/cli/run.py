@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import sys
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import typer
 from reconciler.api.durations import parse_duration
 from reconciler.cli import connection, options, waiting
 from reconciler.cli.console import Format
+from reconciler.decisions.plan import Settings
 from reconciler.errors import TerminalError
 
 
@@ -20,8 +22,14 @@ def run(
         int, typer.Option(min=1, max=64, help="Reconciles that may run side by side.")
     ] = 4,
     image: Annotated[
-        str, typer.Option(help="Image of the sidecars and Jobs: that of the operator itself.")
-    ] = "tandem/tandem:latest",
+        str | None,
+        typer.Option(
+            metavar="IMAGE",
+            help="Image of the sidecars and Jobs; default: that of the operator's own Pod, and"
+            f" {Settings().image} outside of a Pod.",
+            show_default=False,
+        ),
+    ] = None,
     namespace: Annotated[
         str | None,
         typer.Option(
@@ -64,18 +72,18 @@ def run(
     Exit codes: 0 stopped on request, 1 failed or lost the lease, 2 wrong usage.
     """
     from reconciler.cli import operating
-    from reconciler.decisions.plan import Settings
     from reconciler.engine.clock import SystemClock
     from reconciler.observability import logs
 
     clock = SystemClock()
     logs.configure(clock, stream=sys.stderr, style=output.value)
+    port = connection.connect(kubeconfig)
+    image = image or operating.own_image(port, operator_namespace, os.environ)
     settings = Settings(
-        image=image,
+        image=image or Settings().image,
         operator_namespace=operator_namespace,
         default_timeout=_duration(default_timeout),
     )
-    port = connection.connect(kubeconfig)
     operating.install_builtins(port, settings)
     loop = operating.build(port, clock, settings, workers, namespace)
     with waiting.until_told_to_stop() as told, operating.health(loop, health_port):

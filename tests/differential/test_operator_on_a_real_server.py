@@ -1,8 +1,8 @@
 """Tandem's operator against a real control plane of the oldest Kubernetes that is supported.
 
-The same loop as on the embedded server, as the service account that ``deploy/roles.yaml`` provides
-for, stepped on one thread. Kubernetes' own controllers make the Jobs, Pods and garbage collection;
-see ``real_operator_world`` for what stands in for nodes and agents.
+The same loop as on the embedded server, as the service account that ``deploy/base/roles.yaml``
+provides for, stepped on one thread. Kubernetes' own controllers make the Jobs, Pods and garbage
+collection; see ``real_operator_world`` for what stands in for nodes and agents.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def cluster(real_cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> Clus
     admin = made.admin
     for definition in crds.crds():
         admin.apply(r.CUSTOM_RESOURCE_DEFINITIONS, definition, field_manager="install")
-    for role in yaml.safe_load_all((ROOT / "deploy" / "roles.yaml").read_text()):
+    for role in yaml.safe_load_all((ROOT / "deploy" / "base" / "roles.yaml").read_text()):
         admin.apply(r.CLUSTER_ROLES, role, field_manager="install")
     namespace, account = OPERATOR
     for resource, obj in (

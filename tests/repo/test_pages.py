@@ -7,10 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
 
-from reconciler.cli import deployment, reference
-from reconciler.manifests import access
+from reconciler.cli import reference
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")))
@@ -46,12 +44,6 @@ def test_the_page_of_the_command_line_is_fresh():
     assert (ROOT / "docs" / "cli.md").read_text() == reference.render(), (
         "run python -m reconciler.cli.reference"
     )
-
-
-def test_the_roles_to_install_are_fresh_and_are_those_that_the_operator_binds():
-    text = (ROOT / "deploy" / "roles.yaml").read_text()
-    assert text == deployment.render(), "run python -m reconciler.cli.deployment"
-    assert tuple(yaml.safe_load_all(text)) == access.CLUSTER_ROLES
 
 
 def tracked():

@@ -1,7 +1,7 @@
 """``output.json``: how the data step of a Job hands its result to the step ``update-status``.
 
-The shape is Stash's, so steps of other images can be mixed with ours; ``session`` and
-``incomplete`` are additions that others ignore.
+The shape is Stash's, so steps of other images can be mixed with ours; ``session``,
+``incomplete`` and ``hooks`` are additions that others ignore.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ def write(directory: str, ref: JsonObject, reports: Sequence[HostReport], uid: s
         "targetStatus": {"ref": ref, "stats": [encode(report.stats) for report in reports]},
         "session": {"uid": uid},
         "incomplete": {item.host: item.incomplete for item in reports if item.incomplete},
+        "hooks": {item.host: dict(item.hooks) for item in reports if item.hooks},
     }
     unfinished = folder / f".{NAME}"
     unfinished.write_text(json.dumps(content, indent=1))
@@ -46,6 +47,7 @@ def read(directory: str) -> tuple[tuple[HostReport, ...], str]:
         content = json.loads(path.read_text())
         stats = content["targetStatus"]["stats"]
         unreadable = content.get("incomplete") or {}
+        hooks = content.get("hooks") or {}
         uid = (content.get("session") or {}).get("uid", "")
         found = [decode(HostBackupStats, item, unknown="ignore") for item in stats]
     except FileNotFoundError as error:
@@ -53,4 +55,8 @@ def read(directory: str) -> tuple[tuple[HostReport, ...], str]:
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         fault = Fault("targetStatus.stats", "is not a list of host results", "see the step's log")
         raise InvalidObject(NAME, [fault]) from error
-    return tuple(HostReport(item, unreadable.get(item.hostname, "")) for item in found), uid
+    reports = (
+        HostReport(item, unreadable.get(item.hostname, ""), hooks.get(item.hostname, {}))
+        for item in found
+    )
+    return tuple(reports), uid

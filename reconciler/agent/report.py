@@ -11,13 +11,13 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import attrs
 
 from reconciler.agent.patience import Patience
 from reconciler.agent.surroundings import Pod
-from reconciler.agent.turn import Target, Turn, claim_of, stat_of, status_of, turn
+from reconciler.agent.turn import Target, Turn, claim_of, dict_of, stat_of, status_of, turn
 from reconciler.api.decoding import encode
 from reconciler.api.resources import BACKUP_SESSIONS, JsonObject
 from reconciler.api.session import HostBackupStats
@@ -53,10 +53,13 @@ class Address:
 
 @attrs.frozen
 class HostReport:
-    """How one host ended. ``incomplete`` says which files could not be read, if any."""
+    """How one host ended. ``incomplete`` says which files could not be read, if any; ``hooks``
+    what became of the hooks around it.
+    """
 
     stats: HostBackupStats
     incomplete: str = ""
+    hooks: Mapping[str, str] = attrs.field(factory=dict)
 
     @property
     def host(self) -> str:
@@ -117,8 +120,9 @@ def publish(
             return None
         new = [report for report in reports if stat_of(entry, report.host) is None]
         answer = Delivery.DELIVERED if new else Delivery.LATE
+        told = add_hooks(entry, reports)
         if not new:
-            return None
+            return status_of(session) if told else None
         entry["stats"] = [*(entry.get("stats") or ()), *(encode(report.stats) for report in new)]
         _add_incomplete(status_of(session), new, now)
         return status_of(session)
@@ -128,6 +132,20 @@ def publish(
     except NotFound:
         return Delivery.GONE
     return answer
+
+
+def add_hooks(entry: JsonObject, reports: Iterable[HostReport]) -> bool:
+    """Settle what the hosts' hooks owed; also where somebody else has reported the host already.
+
+    What is there is never replaced. Whether something was added.
+    """
+    added = False
+    for report in reports:
+        held = claim_of(entry, report.host)
+        if held is not None and report.hooks and not dict_of(held.get("hooks")).get("post"):
+            held["hooks"] = {**report.hooks, **dict_of(held.get("hooks"))}
+            added = True
+    return added
 
 
 def deliver(

@@ -77,6 +77,15 @@ class HostBackupStats:
 
 
 @attrs.frozen(kw_only=True)
+class HostHooks:
+    """What became of the hooks around a host. Written with its report; each once."""
+
+    pre: Literal["Succeeded", "Failed"] | None = None
+    post: Literal["Succeeded", "Failed", "Skipped"] | None = None
+    """Absent although the host is claimed and its member has such a hook: it is still owed."""
+
+
+@attrs.frozen(kw_only=True)
 class HostClaim:
     """An expected host, and the runner that has claimed it."""
 
@@ -88,6 +97,7 @@ class HostClaim:
     """When the runner claimed it."""
     earlier_runners: tuple[str, ...] = ()
     """Pods that had claimed it before and have died: their locks may be removed."""
+    hooks: HostHooks | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -7,9 +7,11 @@ import json
 import attrs
 import pytest
 
-from reconciler.agent import job, output
+from reconciler.agent import job, output, report
+from reconciler.agent.report import Address, Delivery, HostReport
 from reconciler.agent.turn import Target
 from reconciler.api import resources as r
+from reconciler.api.session import HostBackupStats
 from reconciler.errors import InvalidObject, NotFound
 
 WEB = Target("Deployment", "web")
@@ -215,3 +217,32 @@ def test_output_that_is_not_what_it_should_be_is_a_typed_error(tmp_path, text) -
 def test_missing_output_is_a_typed_error(tmp_path) -> None:
     with pytest.raises(NotFound, match="data step"):
         output.read(str(tmp_path))
+
+
+def test_what_the_hooks_did_is_handed_on_and_settled_beside_the_claim(application, make) -> None:
+    application.cluster.put(r.BACKUP_SESSIONS, make.session("Running"))
+    stat = HostBackupStats(hostname="host-0", phase="Succeeded")
+    done = HostReport(stat, hooks={"pre": "Succeeded", "post": "Skipped"})
+    uid = application.cluster.get(r.BACKUP_SESSIONS, "s")["metadata"]["uid"]
+    output.write(str(application.root / "output"), {}, [done], uid)
+
+    assert publish(application) == 0
+
+    (host,) = application.cluster.session()["targets"][0]["hosts"]
+    assert host["hooks"] == {"pre": "Succeeded", "post": "Skipped"}
+
+
+def test_hooks_are_settled_though_the_host_has_a_report_and_never_twice(application, make) -> None:
+    made = make.session("Running")
+    made["status"]["targets"][0]["stats"] = [{"hostname": "host-0", "phase": "Failed"}]
+    session = application.cluster.put(r.BACKUP_SESSIONS, made)
+    address = Address("demo", "s", session["metadata"]["uid"], WEB)
+    stat = HostBackupStats(hostname="host-0", phase="Succeeded")
+    now = application.tools.clock.now()
+    for post in ("Succeeded", "Failed"):
+        late = HostReport(stat, hooks={"post": post})
+        assert report.publish(application.cluster.port, address, [late], now) is Delivery.LATE
+
+    (target,) = application.cluster.session()["targets"]
+    assert target["hosts"][0]["hooks"] == {"post": "Succeeded"}
+    assert [item["phase"] for item in target["stats"]] == ["Failed"]

@@ -10,7 +10,7 @@ from reconciler.api.decoding import encode
 from reconciler.api.invoker import Invoker
 from reconciler.api.resources import JsonObject, Resource
 from reconciler.api.runtime import RuntimeSettings
-from reconciler.manifests import labels, names, runtime, volumes
+from reconciler.manifests import labels, names, runtime, security, volumes
 
 STARTING_DEADLINE_SECONDS = 300
 """A slot that was missed by more is given up: resuming a paused batch starts nothing old, and
@@ -59,7 +59,8 @@ def _pod(invoker: Invoker, image: str) -> JsonObject:
         "serviceAccountName": names.CRON_JOB_ACCOUNT,
         "containers": [_container(invoker, image, settings)],
     }
-    return runtime.pod(base, encode(settings.pod) if settings.pod else {})
+    pod = runtime.pod(base, encode(settings.pod) if settings.pod else {})
+    return security.with_defaults(pod, image)
 
 
 def _container(invoker: Invoker, image: str, settings: RuntimeSettings) -> JsonObject:

@@ -17,7 +17,7 @@ from reconciler.api.repository import Repository
 from reconciler.api.resources import JOBS, JsonObject
 from reconciler.api.runtime import RuntimeSettings
 from reconciler.errors import Fault
-from reconciler.manifests import inputs, labels, names, runtime, tasks, volumes
+from reconciler.manifests import inputs, labels, names, runtime, security, tasks, volumes
 
 TRIES = 1
 """``backoffLimit``: a pod that fails is tried once more, as in Stash."""
@@ -61,7 +61,7 @@ def backup(
         invoker.namespace,
         own,
         session,
-        pod,
+        security.with_defaults(pod, image),
         deadline_seconds=deadline_seconds,
     )
     return Built(job, claim, resolved.faults)
@@ -250,7 +250,8 @@ def _repository_pod(
             *volumes.local_volume(local),
         ],
     )
-    return runtime.pod(pod, encode(settings.pod) if settings.pod else {})
+    pod = runtime.pod(pod, encode(settings.pod) if settings.pod else {})
+    return security.with_defaults(pod, image)
 
 
 def service_account(settings: RuntimeSettings | None) -> str:

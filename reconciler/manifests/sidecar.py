@@ -18,7 +18,7 @@ from reconciler.api.decoding import encode
 from reconciler.api.invoker import Invoker
 from reconciler.api.repository import Repository
 from reconciler.api.resources import JsonObject
-from reconciler.manifests import labels, names, runtime, volumes
+from reconciler.manifests import labels, names, runtime, security, volumes
 
 SCRATCH_WHEN_TMP_IS_TAKEN = "/stash-tmp"
 
@@ -32,7 +32,11 @@ def build(
     image: str,
 ) -> JsonObject:
     """The fields to apply to ``workload`` so that it carries the sidecar for ``member``."""
-    pod = pod_part(invoker, member, repository, image)
+    pod = security.with_defaults(
+        pod_part(invoker, member, repository, image),
+        image,
+        around=_context_of(workload),
+    )
     mark = {labels.SIDECAR_INVOKER: invoker_mark(invoker)}
     return {
         **_identity(workload, annotations=mark),
@@ -43,6 +47,12 @@ def build(
             }
         },
     }
+
+
+def _context_of(workload: JsonObject) -> JsonObject:
+    """The security context that the user gave the whole pod."""
+    pod = workload["spec"]["template"].get("spec") or {}
+    return pod.get("securityContext") or {}
 
 
 def removal(workload: JsonObject) -> JsonObject:

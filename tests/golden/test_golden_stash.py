@@ -63,6 +63,11 @@ WANTED = (
     Wanted("*", "*.initContainers[[]*].resources", DEFAULT),
     Wanted("*", "*template.spec.securityContext", DEFAULT),
     Wanted("[DS]*", "*.imagePullPolicy", DEFAULT),
+    Wanted(
+        "*",
+        "*ontainers[[]*].securityContext.*",
+        "our containers run where the Pod Security Standard restricted is enforced",
+    ),
     Wanted("*", "*.args[[]--invoker-type]", "--invoker-kind since v0.10"),
     Wanted("*", "*.args[[]--invoker-kind]", "--invoker-kind since v0.10"),
     # -- the trigger --

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from reconciler.agent import backup, events, output
+from reconciler.agent import backup, events, member_hooks, output
 from reconciler.agent.flags import items
 from reconciler.agent.patience import Patience
 from reconciler.agent.report import Address, Delivery, HostReport, claim, deliver
@@ -66,7 +66,7 @@ def back_up(
     if host is None:
         _log.info("there is nothing to do for this Job any more")
         return REFUSED if tools.stop else DONE
-    report = _work(port, tools, session, host, prepare)
+    report = _work(port, tools, step, session, host, prepare)
     ref = dict_of((step.target.entry(session) or {}).get("ref")) or _bare_ref(step.target)
     output.write(tools.surroundings.path(step.output_dir), ref, [report], address.uid)
     if step.report or tools.stop:  # told to stop: the next step will not be started
@@ -196,15 +196,31 @@ class _DeadPods:
         return finished or pod["metadata"]["uid"] != uid
 
 
-def _work(
-    port: Port,
-    tools: Tools,
-    session: JsonObject,
-    host: str,
-    prepare: Prepare,
+def _work(  # noqa: PLR0917 -- private, and called once
+    port: Port, tools: Tools, step: Step, session: JsonObject, host: str, prepare: Prepare
 ) -> HostReport:
+    """The data step does the hooks of the member too: claim, hooks and report are one process."""
     try:
         invoker = invoker_of(port, session)
+    except TandemError as error:
+        return backup.failed(host, str(error))
+    member = step.target.member(invoker)
+    where = member_hooks.of_job(port, step.namespace, tools.surroundings.pod().name, step.target)
+    return member_hooks.around_backup(
+        port,
+        tools,
+        where,
+        member.hooks if member else None,
+        session,
+        host,
+        lambda: _data(port, tools, session, invoker, host, prepare),
+    )
+
+
+def _data(  # noqa: PLR0917 -- private, and called once
+    port: Port, tools: Tools, session: JsonObject, invoker: Invoker, host: str, prepare: Prepare
+) -> HostReport:
+    try:
         repository = repository_of(port, invoker)
         work, secrets = prepare(port, invoker)
         shop = open_workshop(tools, repository, port=port, more_secrets=secrets)

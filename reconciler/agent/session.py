@@ -10,7 +10,7 @@ import logging
 
 import attrs
 
-from reconciler.agent import backup, events
+from reconciler.agent import backup, events, member_hooks
 from reconciler.agent.follow import Sessions
 from reconciler.agent.patience import Patience
 from reconciler.agent.report import Address, Delivery, HostReport, claim, deliver
@@ -127,6 +127,18 @@ class Sidecar:
         return True
 
     def _work(self, session: JsonObject, invoker: Invoker, member: Member, host: str) -> HostReport:
+        where = member_hooks.beside(self._duty.namespace, self._pod.name)
+        return member_hooks.around_backup(
+            self._port,
+            self._tools,
+            where,
+            member.hooks,
+            session,
+            host,
+            lambda: self._data(session, invoker, member, host),
+        )
+
+    def _data(self, session: JsonObject, invoker: Invoker, member: Member, host: str) -> HostReport:
         """Back up; a Repository, Secret or setting that is wrong is the host's failure."""
         try:
             repository = self._port.get(REPOSITORIES, self._duty.namespace, invoker.repository)

@@ -12,7 +12,8 @@ import attrs
 import pytest
 
 from reconciler.agent import hook_actions, hooks
-from reconciler.agent.hooks import HookFailed, HookRunner, Pair, Place, around
+from reconciler.agent.handlers import HookFailed, HookRunner, Place
+from reconciler.agent.hooks import Pair, around
 from reconciler.agent.redaction import Redactor
 from reconciler.api import resources as r
 from reconciler.api.decoding import decode
@@ -229,7 +230,7 @@ def test_an_exec_that_never_answers_is_bounded(runner: HookRunner) -> None:
 
 
 def test_in_a_jobs_own_pod_every_container_is_this_one(runner: HookRunner, tmp_path: Path) -> None:
-    alone = attrs.evolve(runner, place=Place.alone("demo", "job-pod"))
+    alone = attrs.evolve(runner, where=Place.alone("demo", "job-pod"))
     alone.run(shell(f"touch {tmp_path}/one", ""))
     alone.run(shell(f"touch {tmp_path}/two", "pre-task-hook"))
 
@@ -240,7 +241,7 @@ def test_in_a_jobs_own_pod_every_container_is_this_one(runner: HookRunner, tmp_p
 def test_before_a_restore_the_application_does_not_run_yet(
     runner: HookRunner, tmp_path: Path
 ) -> None:
-    before = attrs.evolve(runner, place=Place.before("demo", "web-abc", "stash-init"))
+    before = attrs.evolve(runner, where=Place.before("demo", "web-abc", "stash-init"))
     before.run(shell(f"touch {tmp_path}/done", ""))
 
     assert (tmp_path / "done").exists()
@@ -378,7 +379,7 @@ def test_a_connection_must_open(runner: HookRunner, receiver: Receiver) -> None:
 def test_a_pod_without_an_address_or_without_being_is_named(
     runner: HookRunner, cluster: Cluster
 ) -> None:
-    gone = attrs.evolve(runner, place=Place("demo", "gone"))
+    gone = attrs.evolve(runner, where=Place("demo", "gone"))
     assert "pod demo/gone is gone" in failure(gone, handler(tcpSocket={"port": 1}))
     cluster.port.update_status(r.PODS, "demo", "web-abc", lambda _: {})
     assert "no address yet" in failure(runner, handler(tcpSocket={"port": 1}))

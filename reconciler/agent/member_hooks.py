@@ -1,0 +1,91 @@
+"""The hooks of one member around the backup of a host: which, where, and what the report says.
+
+Called by ``session`` (sidecar) and ``job``. It knows the API's types; ``hooks`` knows how they run.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+
+import attrs
+
+from reconciler.agent import backends, backup
+from reconciler.agent.executor import Behind
+from reconciler.agent.handlers import Finder, HookRunner, Place
+from reconciler.agent.hooks import Pair, Worked, around
+from reconciler.agent.redaction import Redactor, secret_values
+from reconciler.agent.report import HostReport
+from reconciler.agent.turn import Target, status_of
+from reconciler.agent.workshop import Tools
+from reconciler.api.resources import APP_BINDINGS, JsonObject
+from reconciler.api.runtime import BackupHooks
+from reconciler.cluster.port import Port
+from reconciler.manifests import names
+
+WARNING = (
+    ". Warning: The actual backup process may be succeeded. Hence, backup data might be present in"
+    " the backend even if the overall BackupSession phase is 'Failed'"
+)
+"""Stash's words at the end of the error of a host whose post hook failed."""
+
+
+def beside(namespace: str, pod: str) -> Place:
+    """For the sidecar: the application's container is meant, unless ours is named."""
+    return Place.beside(namespace, pod, names.SIDECAR)
+
+
+def of_job(port: Port, namespace: str, pod: str, target: Target) -> Finder:
+    """For a Job: a pod behind the Service of an AppBinding, else the Job's own."""
+    if target.kind == APP_BINDINGS.kind:
+        return Behind(port, namespace, target.name)
+    return Place.alone(namespace, pod)
+
+
+def pair(hooks: BackupHooks | None, session: JsonObject) -> Pair:
+    """The handlers of a member, in a session that may have another try."""
+    if hooks is None:
+        return Pair()
+    post = hooks.post_backup
+    found = Pair(hooks.pre_backup, post, retry_left=bool(session["spec"].get("retryLeft")))
+    return attrs.evolve(found, policy=post.execution_policy) if post else found
+
+
+def redactor(tools: Tools) -> Redactor:
+    """For the Secret that is mounted: what a hook prints may show it."""
+    secret = backends.read_secret(tools.surroundings.path(tools.secret_dir))
+    return Redactor.of(secret_values(secret))
+
+
+def around_backup(  # noqa: PLR0917 -- all of them are needed, each is another type
+    port: Port,
+    tools: Tools,
+    where: Finder,
+    hooks: BackupHooks | None,
+    session: JsonObject,
+    host: str,
+    work: Callable[[], HostReport],
+) -> HostReport:
+    """Back up a host between the hooks of its member. Never raises, as ``work`` does not."""
+    runner = HookRunner(port, tools, where, redactor(tools))
+    deadline = status_of(session).get("sessionDeadline")
+    done = around(
+        runner,
+        pair(hooks, session),
+        work,
+        failed=lambda report: report.stats.phase == "Failed",
+        deadline=dt.datetime.fromisoformat(deadline) if deadline else None,
+    )
+    return reported(host, done)
+
+
+def reported(host: str, done: Worked[HostReport]) -> HostReport:
+    """The report with what the hooks did. A hook that failed fails the host; snapshots stay."""
+    found = done.result or backup.failed(host, "")
+    stats = found.stats
+    if done.hooks.error:
+        errors = (done.hooks.pre_error, stats.error, done.hooks.post_error)
+        error = "; ".join(text for text in errors if text)
+        error += WARNING if done.hooks.post_error else ""
+        stats = attrs.evolve(stats, phase="Failed", error=error)
+    return attrs.evolve(found, stats=stats, hooks=done.hooks.said)

@@ -17,18 +17,24 @@ if TYPE_CHECKING:
     from reconciler.cluster.port import Port, Reader
 
 
-def connect(kubeconfig: Path | None) -> Port:
-    """A client of the cluster. Raises TerminalError when the file is not there."""
+def connect(kubeconfig: Path | None, *, read_seconds: float | None = None) -> Port:
+    """A client of the cluster. Raises TerminalError when the file is not there.
+
+    ``read_seconds`` bounds the wait for an answer; None: the transport's own patience.
+    """
     # the kubernetes package takes a third of a second to import
     from reconciler.cluster.client import Client
-    from reconciler.cluster.kubernetes_transport import KubernetesTransport
+    from reconciler.cluster.kubernetes_transport import READ_SECONDS, KubernetesTransport
 
     if kubeconfig is not None and not kubeconfig.is_file():
         raise TerminalError(
             f"{kubeconfig}: no such file; name the kubeconfig that kubectl uses,"
             " or leave --kubeconfig out"
         )
-    return Client(KubernetesTransport.from_kubeconfig(str(kubeconfig) if kubeconfig else None))
+    transport = KubernetesTransport.from_kubeconfig(
+        str(kubeconfig) if kubeconfig else None, read_seconds=read_seconds or READ_SECONDS
+    )
+    return Client(transport)
 
 
 def find_invoker(

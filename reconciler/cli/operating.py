@@ -1,4 +1,4 @@
-"""The operator with everything around it: Events, logs of phases, health, metrics, leadership.
+"""The operator with everything around it: Events, logs of phases, health, metrics.
 
 Used by ``run`` for any cluster, and by ``local`` for the embedded one.
 """
@@ -6,13 +6,11 @@ Used by ``run`` for any cluster, and by ``local`` for the embedded one.
 from __future__ import annotations
 
 import contextlib
-import os
-import secrets
-import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from reconciler.api.resources import PODS
+from reconciler.cli import leading
 from reconciler.cluster.port import Port, Reader, Writer
 from reconciler.decisions import catalog
 from reconciler.decisions.plan import Apply, Settings
@@ -21,12 +19,10 @@ from reconciler.engine.clock import Clock
 from reconciler.engine.health import HealthServer, pages
 from reconciler.engine.leader import LeaderElector
 from reconciler.engine.loop import Loop
-from reconciler.errors import TemporaryError, TerminalError
+from reconciler.errors import TerminalError
 from reconciler.manifests import installation
 from reconciler.observability import metrics, transitions
 from reconciler.observability.events import EventRecorder
-
-LEASE = "tandem-operator"
 
 
 def build(
@@ -66,16 +62,20 @@ def install_builtins(port: Writer, settings: Settings) -> None:
 
 
 @contextlib.contextmanager
-def health(loop: Loop, port: int | None) -> Iterator[None]:
-    """Serve /healthz, /readyz and /metrics on ``port``; None: do not."""
+def health(loop: Loop, port: int | None, candidate: LeaderElector | None = None) -> Iterator[None]:
+    """Serve /healthz, /readyz and /metrics on ``port``; None: do not.
+
+    ``candidate``: one of several operators. Who waits for the lease is ready, but does nothing.
+    """
     if port is None:
         yield
         return
     collectors = [metrics.of_loop(loop), metrics.of_backups(loop.view)]
     served = pages(
         problems=lambda: (),
-        ready=lambda: loop.ready,
+        ready=lambda: ready(loop, candidate),
         metrics=lambda: metrics.render(collectors),
+        state=lambda: "" if candidate is None else leading.state(candidate),
     )
     server = HealthServer(served, port=port)
     server.start()
@@ -85,34 +85,19 @@ def health(loop: Loop, port: int | None) -> Iterator[None]:
         server.stop()
 
 
-def work(loop: Loop, told_to_stop: threading.Event) -> None:
-    """Run the loop until it is told to stop."""
-    loop.start()
+def ready(loop: Loop, candidate: LeaderElector | None) -> bool:
+    """Who waits for the lease has an empty cache, but is ready to take over."""
+    if candidate is None or candidate.is_leader:
+        return loop.ready
+    return candidate.holder is not None
+
+
+def work(
+    told_to_stop: threading.Event, *, start: Callable[[], None], stop: Callable[[], None]
+) -> None:
+    """``start``, and ``stop`` when told to."""
+    start()
     try:
         told_to_stop.wait()
     finally:
-        loop.stop()
-
-
-def lead(
-    loop: Loop, told_to_stop: threading.Event, port: Port, clock: Clock, namespace: str
-) -> None:
-    """Run the loop while this process holds the lease. Raises TemporaryError when it is lost."""
-    elector = LeaderElector(port, clock, namespace=namespace, name=LEASE, identity=_identity())
-
-    def stop_when_told() -> None:
-        told_to_stop.wait()
-        elector.stop()
-
-    threading.Thread(target=stop_when_told, name="stop", daemon=True).start()
-    elector.run(loop.start, loop.stop)
-    if not told_to_stop.is_set():
-        raise TemporaryError(
-            f"Lease {namespace}/{LEASE} was lost to another operator, or could not be renewed;"
-            " start again to wait for it"
-        )
-
-
-def _identity() -> str:
-    """Unique, and readable in ``kubectl get lease``."""
-    return f"{os.environ.get('POD_NAME') or socket.gethostname()}_{secrets.token_hex(4)}"
+        stop()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import os
 import sys
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +15,10 @@ from reconciler.cli import connection, options, waiting
 from reconciler.cli.console import Format
 from reconciler.decisions.plan import Settings
 from reconciler.errors import TerminalError
+
+if TYPE_CHECKING:
+    from reconciler.engine.clock import Clock
+    from reconciler.engine.leader import LeaderElector
 
 
 def run(
@@ -71,7 +76,7 @@ def run(
 
     Exit codes: 0 stopped on request, 1 failed or lost the lease, 2 wrong usage.
     """
-    from reconciler.cli import operating
+    from reconciler.cli import leading, operating
     from reconciler.engine.clock import SystemClock
     from reconciler.observability import logs
 
@@ -84,13 +89,26 @@ def run(
         operator_namespace=operator_namespace,
         default_timeout=_duration(default_timeout),
     )
-    operating.install_builtins(port, settings)
     loop = operating.build(port, clock, settings, workers, namespace)
-    with waiting.until_told_to_stop() as told, operating.health(loop, health_port):
-        if leader_elect:
-            operating.lead(loop, told, port, clock, operator_namespace)
+    candidate = _candidate(kubeconfig, clock, operator_namespace) if leader_elect else None
+
+    def start() -> None:
+        operating.install_builtins(port, settings)
+        loop.start()
+
+    with waiting.until_told_to_stop() as told, operating.health(loop, health_port, candidate):
+        if candidate:
+            leading.lead(candidate, told, start=start, stop=loop.stop)
         else:
-            operating.work(loop, told)
+            operating.work(told, start=start, stop=loop.stop)
+
+
+def _candidate(kubeconfig: Path | None, clock: Clock, namespace: str) -> LeaderElector:
+    """Over a client of its own: its requests must not wait behind others, nor for long."""
+    from reconciler.cli import leading
+
+    port = connection.connect(kubeconfig, read_seconds=leading.READ_SECONDS)
+    return leading.elector(port, clock, namespace, os.environ)
 
 
 def _duration(text: str) -> dt.timedelta:

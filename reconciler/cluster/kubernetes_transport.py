@@ -120,7 +120,8 @@ def _retries(method: str) -> urllib3.Retry:
 
 
 def _timeout(read: float) -> urllib3.Timeout:
-    return urllib3.Timeout(connect=CONNECT_SECONDS, read=read)
+    """Who does not want to wait for an answer does not want to wait for a connection either."""
+    return urllib3.Timeout(connect=min(CONNECT_SECONDS, read), read=read)
 
 
 def _url(host: str, request: Request) -> str:

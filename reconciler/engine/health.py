@@ -32,14 +32,19 @@ def pages(
     problems: Callable[[], tuple[str, ...]],
     ready: Callable[[], bool],
     metrics: Callable[[], str],
+    state: Callable[[], str] = str,
 ) -> Pages:
-    """Kubernetes' usual three: alive while we answer, ready while nothing is wrong."""
+    """Kubernetes' usual three: alive while we answer, ready while nothing is wrong.
+
+    ``state``: a few words for people, such as why somebody who is ready does nothing; "" is none.
+    """
 
     def readyz() -> Page:
         found = problems()
+        said = [*found, *filter(None, [state()])]
         if found or not ready():
-            return Page("\n".join(("not ready", *found)) + "\n", status=503)
-        return Page("ok\n")
+            return Page("\n".join(("not ready", *said)) + "\n", status=503)
+        return Page("\n".join(("ok", *said)) + "\n")
 
     return {
         "/healthz": lambda: Page("ok\n"),

@@ -64,34 +64,69 @@ class LeaderElector:
         self._renewed: float | None = None
         self._stopping = threading.Condition()
         self._stopped = False
+        self._ended = False
+
+    @property
+    def holder(self) -> str | None:
+        """Who held the lease when we last saw it; "" is nobody, None: we have not seen it yet."""
+        return None if self._lease is None else self._lease["spec"].get("holderIdentity") or ""
 
     @property
     def is_leader(self) -> bool:
         """Whether we hold the lease and may still act on it."""
-        return self._renewed is not None and not self._expired(self._terms.renew_deadline)
+        return self._seconds_left() > 0
 
     def run(self, on_started: Callable[[], None], on_stopped: Callable[[], None]) -> None:
         """Wait for the lease, call ``on_started``, and ``on_stopped`` when it is lost or ``stop``.
 
         Returns then: a process that has lost the lease should end and start afresh. Both calls
-        must return soon. A lease that we still hold is released.
+        must return soon; an error of ``on_started`` goes to the caller, without ``on_stopped``. A
+        lease that we still hold is released.
         """
         if not self._until(lambda: self.is_leader):
             return
         logger.info("became the leader", extra={"lease": self._name, "identity": self.identity})
-        on_started()
         try:
-            if self._until(lambda: not self.is_leader):
-                logger.error("lost the lease", extra={"lease": self._name})
+            on_started()
+            try:
+                if self._until(lambda: not self.is_leader):
+                    logger.error("lost the lease", extra={"lease": self._name})
+            finally:
+                on_stopped()
         finally:
-            on_stopped()
+            self._end()
             self.release()
+
+    def guard(self, on_lost: Callable[[], None]) -> None:
+        """For a thread of its own while we lead: ``on_lost`` as soon as the lease is lost.
+
+        ``run`` notices that only after a request of its own; this does while one hangs, and while
+        ``on_stopped`` does. Returns without a word when ``run`` has ended in good order.
+        """
+        with self._stopping:
+            while not self._ended and (left := self._seconds_left()) > 0:
+                self._clock.wait(self._stopping, left)
+            lost = not self._ended
+        if lost:
+            on_lost()
 
     def stop(self) -> None:
         """End ``run``; callable from another thread."""
         with self._stopping:
             self._stopped = True
             self._stopping.notify_all()
+
+    def _end(self) -> None:
+        with self._stopping:
+            self._ended = True
+            self._stopping.notify_all()
+
+    def _seconds_left(self) -> float:
+        """How long we may act on the lease if it is not renewed again."""
+        renewed = self._renewed
+        if renewed is None:
+            return 0.0
+        return renewed + self._terms.renew_deadline - self._clock.monotonic()
 
     def step(self) -> float:
         """Try once to get or keep the lease; the seconds until the next try."""
@@ -178,6 +213,3 @@ class LeaderElector:
     def _moment(self) -> str:
         """metav1.MicroTime."""
         return self._clock.now().astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-    def _expired(self, seconds: float) -> bool:
-        return self._renewed is None or self._clock.monotonic() >= self._renewed + seconds

@@ -15,6 +15,7 @@ class Operator:
     def __init__(self) -> None:
         self.problems: tuple[str, ...] = ()
         self.ready = False
+        self.state = ""
 
 
 @pytest.fixture
@@ -28,6 +29,7 @@ def server(operator: Operator) -> Iterator[HealthServer]:
         problems=lambda: operator.problems,
         ready=lambda: operator.ready,
         metrics=lambda: "tandem_up 1\n",
+        state=lambda: operator.state,
     )
     server = HealthServer(served, host="127.0.0.1")
     server.start()
@@ -54,6 +56,13 @@ def test_it_is_alive_before_it_is_ready(server: HealthServer, operator: Operator
 def test_what_is_wrong_is_said(server: HealthServer, operator: Operator) -> None:
     operator.ready, operator.problems = True, ("secrets: forbidden",)
     assert ask(server, "/readyz?verbose") == (503, "not ready\nsecrets: forbidden\n")
+
+
+def test_why_somebody_who_is_ready_does_nothing_is_said(
+    server: HealthServer, operator: Operator
+) -> None:
+    operator.ready, operator.state = True, "waits for its turn"
+    assert ask(server, "/readyz") == (200, "ok\nwaits for its turn\n")
 
 
 def test_metrics_are_served_and_nothing_else(server: HealthServer) -> None:

@@ -174,3 +174,85 @@ def test_who_never_led_never_stops_working() -> None:
     thread.join(10)
     assert told == []
     assert spec(server)["holderIdentity"] == "other"
+
+
+def test_an_error_at_the_start_of_work_is_told_and_leaves_the_lease_to_others(
+    server: Server, clock: VirtualClock
+) -> None:
+    told: list[str] = []
+
+    def started() -> None:
+        raise RuntimeError("cannot start")
+
+    with pytest.raises(RuntimeError, match="cannot start"):
+        candidate(server, clock, "one").run(started, lambda: told.append("stopped"))
+    assert told == []
+    assert spec(server)["holderIdentity"] == ""
+
+
+SHORT = Terms(duration=3, renew_deadline=0.5, retry=0.1)
+
+
+class Hanging(Line):
+    """A server that, once ``cut``, answers only when it is let go."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(server)
+        self.let_go = threading.Event()
+
+    def send(self, request: Request) -> Response:
+        if self.cut:
+            self.let_go.wait(30)
+        return self.server.send(request)
+
+
+def test_a_lost_lease_is_noticed_while_a_renewal_hangs() -> None:
+    clock = SystemClock()
+    line = Hanging(Server(clock))
+    elector = LeaderElector(
+        Client(line), clock, namespace="default", name="tandem", identity="one", terms=SHORT
+    )
+    started, lost = threading.Event(), threading.Event()
+    thread = threading.Thread(target=elector.run, args=(started.set, bool))
+    thread.start()
+    assert started.wait(10)
+    guard = threading.Thread(target=elector.guard, args=(lost.set,))
+    guard.start()
+    line.cut = True
+    assert lost.wait(10)
+    assert thread.is_alive(), "the renewal hangs still"
+    line.let_go.set()
+    elector.stop()
+    thread.join(10)
+    guard.join(10)
+
+
+def test_the_guard_is_silent_when_work_ends_in_good_order() -> None:
+    clock = SystemClock()
+    elector = LeaderElector(
+        Client(Server(clock)), clock, namespace="default", name="tandem", identity="one"
+    )
+    told: list[str] = []
+    started = threading.Event()
+    thread = threading.Thread(target=elector.run, args=(started.set, bool))
+    thread.start()
+    assert started.wait(10)
+    guard = threading.Thread(target=elector.guard, args=(lambda: told.append("lost"),))
+    guard.start()
+    elector.stop()
+    thread.join(10)
+    guard.join(10)
+    assert not guard.is_alive()
+    assert told == []
+
+
+def test_it_is_known_who_leads(server: Server, clock: VirtualClock) -> None:
+    one, two = candidate(server, clock, "one"), candidate(server, clock, "two")
+    assert two.holder is None
+    one.step()
+    two.step()
+    assert two.holder == "one"
+    one.release()
+    three = candidate(server, clock, "three")
+    three.step()
+    assert three.holder == "three"

@@ -10,6 +10,7 @@
     │   ├── Forbidden           401/403: a missing permission
     │   │   └── NamespaceTerminating  403: nothing new in a namespace that is being deleted
     │   ├── Rejected            400/405/415/422: the API server refuses the request as such
+    │   ├── TimedOut            a command in a container did not end in the time that it was given
     │   └── ToolMissing         a program that the data side needs is not installed
     ├── NotFound                the object is not there
     ├── AlreadyExists           the name is taken: somebody else created it first
@@ -53,6 +54,10 @@ class NamespaceTerminating(Forbidden):
 
 class Rejected(TerminalError):  # noqa: N818 -- Kubernetes' own term
     """The API server refuses the request (400, 405, 415, 422); the message is the server's."""
+
+
+class TimedOut(TerminalError):  # noqa: N818 -- reads as a state of the world
+    """A command in a container did not end in time; it may go on there."""
 
 
 class ToolMissing(TerminalError):  # noqa: N818 -- reads as a state of the world

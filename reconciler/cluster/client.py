@@ -7,7 +7,7 @@ API server and the embedded one. It holds no state but a cache of discovery, and
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from reconciler.api.resources import JsonObject, Resource
@@ -16,6 +16,8 @@ from reconciler.cluster.port import Listing, Propagation
 from reconciler.cluster.transport import (
     APPLY_PATCH,
     JSON,
+    Command,
+    ExecResult,
     Request,
     Transport,
     WatchStream,
@@ -175,6 +177,21 @@ class Client:
         raise ApiUnavailable(
             f"{resource.kind} {namespace}/{name}: the status changed under us "
             f"{STATUS_ATTEMPTS} times in a row"
+        )
+
+    # Executor
+
+    def exec(
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        command: Sequence[str],
+        *,
+        timeout: float | None,
+    ) -> ExecResult:
+        return self._transport.exec(
+            Command(namespace, _named(pod), container, tuple(command), timeout)
         )
 
     def _object(

@@ -22,11 +22,15 @@ POOL_SIZE = 64
 
 @attrs.frozen
 class Connection:
-    """A configured pool. ``headers`` gives the authentication of this moment."""
+    """A configured pool. ``headers`` gives the authentication of this moment.
+
+    ``configuration`` is the package's own, for what does not go through the pool (WebSockets).
+    """
 
     host: str
     pool: urllib3.PoolManager
     headers: Callable[[], dict[str, str]]
+    configuration: Any
 
 
 def connect(path: str | None = None, context: str | None = None) -> Connection:
@@ -53,7 +57,7 @@ def connect(path: str | None = None, context: str | None = None) -> Connection:
         settings: Any = configuration.auth_settings().values()
         return {each["key"]: each["value"] for each in settings if each["value"]}
 
-    return Connection(configuration.host.rstrip("/"), pool, headers)
+    return Connection(configuration.host.rstrip("/"), pool, headers, configuration)
 
 
 def _load(configuration: Any, path: str | None, context: str | None) -> None:

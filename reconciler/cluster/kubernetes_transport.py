@@ -14,10 +14,10 @@ from urllib.parse import quote, urlencode
 import orjson
 import urllib3
 
-from reconciler.cluster import answers
+from reconciler.cluster import answers, exec_stream
 from reconciler.cluster.connection import Connection, connect
 from reconciler.cluster.line_stream import LineStream
-from reconciler.cluster.transport import Request, Response, WatchStream
+from reconciler.cluster.transport import Command, ExecResult, Request, Response, WatchStream
 from reconciler.errors import ApiUnavailable
 
 USER_AGENT = "tandem/0.1"
@@ -79,16 +79,27 @@ class KubernetesTransport:
             raise answers.error(answer.status, body)
         return LineStream(answer)
 
+    def exec(self, command: Command) -> ExecResult:
+        connection = self._connection
+        try:
+            return exec_stream.run(connection, command)
+        except exec_stream.Unauthorized:
+            return exec_stream.run(self._renewed(connection), command)
+
     def _open(self, request: Request, timeout: urllib3.Timeout) -> urllib3.BaseHTTPResponse:
         connection = self._connection
         answer = _exchange(connection, request, timeout)
         if answer.status != 401:
             return answer
         answer.release_conn()
+        return _exchange(self._renewed(connection), request, timeout)
+
+    def _renewed(self, refused: Connection) -> Connection:
+        """Another connection than the refused one, made by whoever comes first."""
         with self._lock:
-            if self._connection is connection:
+            if self._connection is refused:
                 self._connection = self._reconnect()
-        return _exchange(self._connection, request, timeout)
+            return self._connection
 
 
 def _exchange(

@@ -1,19 +1,19 @@
-"""Reader, Writer, Watcher: what Tandem asks of a cluster, in Kubernetes' own terms.
+"""Reader, Writer, Watcher, Executor: what Tandem asks of a cluster, in Kubernetes' own terms.
 
 The engine, the agent, the embedded controllers and the command line depend on these protocols;
-``client.Client`` implements all three over a ``transport.Transport``. Every method may raise
+``client.Client`` implements all four over a ``transport.Transport``. Every method may raise
 ``ApiUnavailable``, ``Forbidden`` and ``Rejected`` from ``reconciler.errors``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import attrs
 
 from reconciler.api.resources import JsonObject, Resource
-from reconciler.cluster.transport import WatchStream
+from reconciler.cluster.transport import ExecResult, WatchStream
 
 Propagation = Literal["Background", "Foreground", "Orphan"]
 
@@ -118,7 +118,26 @@ class Writer(Protocol):
         """
 
 
-class Port(Reader, Watcher, Writer, Protocol):
+class Executor(Protocol):
+    def exec(
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        command: Sequence[str],
+        *,
+        timeout: float | None,
+    ) -> ExecResult:
+        """Run a command in a running container, without input, and wait for its end.
+
+        A command that fails is a result, not an error. Raises NotFound (no such Pod),
+        ApiUnavailable (no answer, the container does not run, the connection broke: the command may
+        have run), TimedOut after ``timeout`` seconds (the command may go on), and TerminalError
+        when the container cannot start it.
+        """
+
+
+class Port(Reader, Watcher, Writer, Executor, Protocol):
     """All of it."""
 
 

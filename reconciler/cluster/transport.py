@@ -69,6 +69,37 @@ class WatchStream(Protocol):
         """End the watch; idempotent, callable from another thread."""
 
 
+@attrs.frozen
+class Command:
+    """A command for a running container: ``pods/exec`` without input and terminal.
+
+    ``timeout`` is in seconds; None waits for as long as it runs.
+    """
+
+    namespace: str
+    pod: str
+    container: str
+    argv: tuple[str, ...]
+    timeout: float | None = None
+
+    def __str__(self) -> str:
+        """The place, not the command: its arguments may hold what is nobody's business."""
+        return f"Pod {self.namespace}/{self.pod}, container {self.container}"
+
+
+@attrs.frozen
+class ExecResult:
+    """How a command ended. Of each stream the last ``OUTPUT_LIMIT`` bytes are kept, as text."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+OUTPUT_LIMIT = 1024 * 1024
+"""Bytes kept of each stream: an error stands at the end, and nothing may fill the memory."""
+
+
 class Transport(Protocol):
     """What the client needs from below."""
 
@@ -77,3 +108,6 @@ class Transport(Protocol):
 
     def watch(self, request: Request) -> WatchStream:
         """Open a watch (the query holds watch=true); HTTP errors raise the typed error."""
+
+    def exec(self, command: Command) -> ExecResult:
+        """Run it and wait. Raises NotFound, ApiUnavailable, TerminalError (also TimedOut)."""

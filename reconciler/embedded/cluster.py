@@ -88,12 +88,15 @@ class EmbeddedCluster:
 
     def _node(self, kind: NodeKind | None, programs: Sequence[Program]) -> Node | None:
         if kind == "virtual":
-            return VirtualNode(self.client(), self.clock, programs)
+            model = VirtualNode(self.client(), self.clock, programs)
+            self.server.on_exec(model.execute)
+            return model
         if kind == "process":
             node = ProcessNode(
                 self.client(), self.clock, self.data_dir, self.settings, self.kubeconfig
             )
             self.server.on_logs(node.logs)
+            self.server.on_exec(node.execute)
             return node
         return None
 

@@ -15,8 +15,8 @@ from reconciler.embedded.kinds import Kind, Registry
 
 VERSION: JsonObject = {
     "major": "1",
-    "minor": "29",
-    "gitVersion": "v1.29.0+tandem",
+    "minor": "31",
+    "gitVersion": "v1.31.0+tandem",
     "gitCommit": "",
     "gitTreeState": "clean",
     "buildDate": "1970-01-01T00:00:00Z",
@@ -30,6 +30,7 @@ _SCALE = {"group": "autoscaling", "version": "v1", "kind": "Scale"}
 _EXTRA: dict[str, list[tuple[str, JsonObject]]] = {
     "scale": [("get", _SCALE)],
     "binding": [("create", {"kind": "Binding"})],
+    "exec": [("create", {"kind": "PodExecOptions"})],
     "eviction": [("create", {"group": "policy", "version": "v1", "kind": "Eviction"})],
 }
 
@@ -125,6 +126,8 @@ def _subresource(kind: Kind, name: str) -> JsonObject:
         verbs = ["create"]
     if name == "log":
         verbs = ["get"]
+    if name == "exec":
+        verbs = ["create", "get"]
     entry = {
         "name": f"{kind.plural}/{name}",
         "singularName": "",

@@ -20,7 +20,7 @@ import yaml
 
 from reconciler import errors
 from reconciler.cluster.transport import Request, Response, StreamEnded
-from reconciler.embedded import logs, refusals
+from reconciler.embedded import execs, http_exec, logs, refusals
 from reconciler.embedded.server import Server
 from reconciler.embedded.watching import Watch
 
@@ -109,9 +109,13 @@ class HttpServer:
 
     async def _handle(self, incoming: web.Request) -> web.StreamResponse:
         try:
-            request = await _request(incoming)
-        except ValueError as error:
-            return _answer(_refused(refusals.bad_request(str(error))))
+            if execs.is_exec(incoming.path):
+                return await http_exec.serve(incoming, self._server, self._pool)
+            return await self._handled(incoming, await _request(incoming))
+        except refusals.Refusal as refusal:
+            return _answer(_refused(refusal))
+
+    async def _handled(self, incoming: web.Request, request: Request) -> web.StreamResponse:
         if request.method == "GET" and logs.is_log(request.path):
             return await self._log(incoming, request)
         if request.query.get("watch") in ("true", "1"):
@@ -127,10 +131,7 @@ class HttpServer:
         return asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
 
     async def _watch(self, incoming: web.Request, request: Request) -> web.StreamResponse:
-        try:
-            stream = self._server.open_watch(request)
-        except refusals.Refusal as refusal:
-            return _answer(_refused(refusal))
+        stream = self._server.open_watch(request)
         response = await _chunked(incoming, "application/json")
         try:
             await self._pump(stream, response)
@@ -157,10 +158,7 @@ class HttpServer:
             await _either(ready, self._stopping, min(_PULSE, stream.remaining(_PULSE)))
 
     async def _log(self, incoming: web.Request, request: Request) -> web.StreamResponse:
-        try:
-            chunks = await self._in_pool(self._server.open_log, request)
-        except refusals.Refusal as refusal:
-            return _answer(_refused(refusal))
+        chunks = await self._in_pool(self._server.open_log, request)
         response = await _chunked(incoming, "text/plain")
         queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         feeder = _Feeder(chunks, asyncio.get_running_loop(), queue)
@@ -201,7 +199,7 @@ class _Feeder(threading.Thread):
 
 
 async def _request(incoming: web.Request) -> Request:
-    """The request without HTTP. Raises ValueError when the body cannot be read."""
+    """The request without HTTP. Raises Refusal when the body cannot be read."""
     content_type = incoming.content_type if incoming.body_exists else "application/json"
     if content_type == "application/octet-stream":
         content_type = "application/json"  # aiohttp's word for "no Content-Type"
@@ -230,12 +228,26 @@ def _agent(incoming: web.Request) -> str:
 def _body(raw: bytes, content_type: str) -> Any:
     if not raw:
         return None
+    if "protobuf" in content_type:
+        raise _no_protobuf()
     if "yaml" in content_type:
         try:
             return yaml.safe_load(raw)
         except yaml.YAMLError as error:
-            raise ValueError(f"error converting YAML to JSON: {error}") from error
-    return orjson.loads(raw)
+            raise refusals.bad_request(f"error converting YAML to JSON: {error}") from error
+    try:
+        return orjson.loads(raw)
+    except ValueError as error:
+        raise refusals.bad_request(str(error)) from error
+
+
+def _no_protobuf() -> refusals.Refusal:
+    """What ``kubectl create secret`` and its like send since 1.32, without a way back to JSON."""
+    return refusals.Refusal(
+        415,
+        "UnsupportedMediaType",
+        "this server takes JSON and YAML, no protobuf; use kubectl apply -f, or kubectl 1.31",
+    )
 
 
 def _refused(refusal: refusals.Refusal) -> Response:

@@ -127,7 +127,7 @@ BUILT_IN = (
     _kind("v1", "persistentvolumeclaims", "PersistentVolumeClaim", "pvc"),
     _kind("v1", "persistentvolumes", "PersistentVolume", "pv", namespaced=False),
     _kind("v1", "pods", "Pod", "po", categories="all", fields=_POD_FIELDS,
-          sub="status log binding eviction ephemeralcontainers"),
+          sub="status log exec binding eviction ephemeralcontainers"),
     _kind("v1", "podtemplates", "PodTemplate", sub=""),
     _kind("v1", "replicationcontrollers", "ReplicationController", "rc", categories="all",
           sub=_SCALED, fields="status.replicas"),

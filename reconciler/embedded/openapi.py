@@ -14,7 +14,7 @@ from reconciler.cluster.transport import Response
 from reconciler.embedded.kinds import Kind, Registry
 from reconciler.embedded.structure import builtin
 
-_INFO = {"title": "Tandem's embedded Kubernetes", "version": "v1.29.0+tandem"}
+_INFO = {"title": "Tandem's embedded Kubernetes", "version": "v1.31.0+tandem"}
 _PARAMETERS = ("dryRun", "fieldManager", "fieldValidation", "force")
 
 

@@ -6,13 +6,14 @@ called from any thread. The stories in ``tests/differential/cases`` are told to 
 Kubernetes 1.20, and the answers compared.
 
 **Limits, on purpose.** Whoever asks is admitted: no authentication, no authorisation, no admission
-webhooks, no quotas. No protobuf, no aggregated discovery (clients fall back), no exec, attach or
-port-forward. CRD versions differ in ``apiVersion`` and schema only (conversion strategy None); CEL
-rules (``x-kubernetes-validations``) are not evaluated. Built-in kinds are checked for the faults
-that people make, not for every one. Quantities are not brought into canonical form. OpenAPI has
-no descriptions of built-in kinds. Disruption budgets do not hold back evictions. Nothing is on
-disk. Controllers (``embedded.controllers``) and nodes are not part of it: it leaves the finalizers
-``foregroundDeletion``, ``orphan`` and a namespace's ``kubernetes`` to them.
+webhooks, no quotas. No protobuf, no aggregated discovery (clients fall back), no attach or
+port-forward, exec over WebSockets only. CRD versions differ in ``apiVersion`` and schema only
+(conversion strategy None); CEL rules (``x-kubernetes-validations``) are not evaluated. Built-in
+kinds are checked for the faults that people make, not for every one. Quantities are not brought
+into canonical form. OpenAPI has no descriptions of built-in kinds. Disruption budgets do not hold
+back evictions. Nothing is on disk. Controllers (``embedded.controllers``) and nodes are not part of
+it: it leaves the finalizers ``foregroundDeletion``, ``orphan`` and a namespace's ``kubernetes`` to
+them.
 
 **Differences from Kubernetes 1.20, as later versions have it**: batch/v1 CronJobs, and newer fields
 of built-in kinds are known; Jobs and CronJobs have a generation; managedFields tell the status
@@ -36,8 +37,8 @@ import gc
 from collections.abc import Callable, Iterable, Iterator
 
 from reconciler.api.resources import JsonObject
-from reconciler.cluster.transport import Request, Response
-from reconciler.embedded import discovery, logs, reading, refusals, routing, tables, verbs
+from reconciler.cluster.transport import Command, ExecResult, Request, Response
+from reconciler.embedded import discovery, execs, logs, reading, refusals, routing, tables, verbs
 from reconciler.embedded.kinds import Kind
 from reconciler.embedded.reading import Pages
 from reconciler.embedded.refusals import Refusal
@@ -46,7 +47,7 @@ from reconciler.embedded.store import copied
 from reconciler.embedded.watching import Watch
 from reconciler.embedded.world import World
 from reconciler.engine.clock import Clock
-from reconciler.errors import NotFound
+from reconciler.errors import NotFound, TerminalError
 
 Proceed = Callable[[Request], Response]
 Interceptor = Callable[[Request, Proceed], Response]
@@ -65,6 +66,7 @@ class Server:
         self._pages = Pages()
         self._interceptors: list[Interceptor] = []
         self._logs: LogHandler | None = None
+        self._execs: execs.Handler | None = None
         for name in NAMESPACES:
             self.send(Request("POST", "/api/v1/namespaces", body={"metadata": {"name": name}}))
 
@@ -103,14 +105,37 @@ class Server:
     def open_log(self, request: Request) -> Iterator[bytes]:
         """The chunks of a container's log. Raises Refusal."""
         namespace, name = logs.subject(request.path)
-        with self._world.lock:
-            kind, _ = self._find(f"/api/v1/namespaces/{namespace}/pods/{name}")
-            pod = reading.get(self._world, kind, Route("", "v1", "pods", namespace, name))
+        pod = self._pod(namespace, name)
         container = logs.container(pod, request.query)
         if self._logs is None or not pod["spec"].get("nodeName"):
             return iter(())
         follow = request.query.get("follow") in ("true", "1")
         return logs.shown(self._logs(namespace, name, container, follow), request.query)
+
+    def exec(self, command: Command) -> ExecResult:
+        """Run a command in a container. Raises the house's typed errors."""
+        call = execs.Call(command.argv, command.container)
+        try:
+            execution = self.open_exec(command.namespace, command.pod, call)
+        except execs.NotExecutable as refusal:
+            message = f"{command}: the command cannot be run: {refusal.message}"
+            raise TerminalError(message) from None
+        except Refusal as refusal:
+            raise refusal.as_error() from None
+        return execs.collect(execution, command)
+
+    def open_exec(self, namespace: str, name: str, call: execs.Call) -> execs.Execution:
+        """A command that runs. Raises Refusal."""
+        pod = copied(self._pod(namespace, name))
+        container = execs.container(pod, call)
+        if self._execs is None:
+            raise execs.not_offered()
+        return self._execs(pod, container, call)
+
+    def _pod(self, namespace: str, name: str) -> JsonObject:
+        with self._world.lock:
+            kind, _ = self._find(f"/api/v1/namespaces/{namespace}/pods/{name}")
+            return reading.get(self._world, kind, Route("", "v1", "pods", namespace, name))
 
     def intercept(self, interceptor: Interceptor) -> Callable[[], None]:
         """Let ``interceptor(request, proceed)`` answer from now on; the result takes it out again.
@@ -124,6 +149,10 @@ class Server:
     def on_logs(self, handler: LogHandler) -> None:
         """Who knows the containers' logs (a node)."""
         self._logs = handler
+
+    def on_exec(self, handler: execs.Handler) -> None:
+        """Who runs commands in containers (a node)."""
+        self._execs = handler
 
     def load(self, objects: Iterable[JsonObject]) -> None:
         """Put a snapshot of another server in as it is: uid, resourceVersion, status and all.

@@ -284,7 +284,7 @@ class Node:
             "nodeInfo": {
                 "architecture": platform.machine(),
                 "operatingSystem": platform.system().lower(),
-                "kubeletVersion": "v1.32.0-tandem",
+                "kubeletVersion": "v1.31.0-tandem",
                 "containerRuntimeVersion": "tandem://0",
                 "kernelVersion": platform.release(),
                 "osImage": platform.platform(),

@@ -3,7 +3,7 @@
 Made by ``EmbeddedCluster(node="process")`` for ``tandem demo`` and ``tandem up``. Where bubblewrap
 works each container is isolated (``sandbox``); all share this machine's network, each Pod having
 its own loopback address on Linux. Limits: no resource limits, no users (``securityContext`` is not
-read), no exec or attach, two Pods cannot listen on the same port of all addresses, and a Service's
+read), no attach, two Pods cannot listen on the same port of all addresses, and a Service's
 port must be its Pods' port. Everything that it started ends with it, also when it is killed.
 """
 
@@ -33,8 +33,11 @@ from reconciler.api.resources import (
 )
 from reconciler.cluster.port import Port
 from reconciler.decisions.plan import Settings
+from reconciler.embedded import execs
+from reconciler.embedded.execs import Call
 from reconciler.embedded.nodes import environment, images, sandbox
 from reconciler.embedded.nodes.children import Child
+from reconciler.embedded.nodes.executions import Process
 from reconciler.embedded.nodes.images import Entrypoint
 from reconciler.embedded.nodes.logs import follow, latest
 from reconciler.embedded.nodes.node import NODE_NAME, Node
@@ -68,6 +71,14 @@ class _Running:
     child: Child
     prober: Prober
     enter: Enter
+    mounts: Sequence[Mount]
+    executions: list[Process] = attrs.field(factory=list)
+
+    def end_executions(self) -> None:
+        """What runs in a container ends with it."""
+        for execution in self.executions:
+            execution.kill()
+        self.executions.clear()
 
 
 class ProcessRuntime:
@@ -203,8 +214,12 @@ class ProcessRuntime:
         uid, name = pod["metadata"]["uid"], container["name"]
         self.prepare(pod)  # a restarted node has containers to start again, and no sandbox yet
         found = self._sandboxes[uid]
-        enter = self._entrance(found, pod, container)
-        launch = enter(images.command_of(container, self._table))
+        made = self._environment(found, pod, container)
+        mounts = self._mounts(found, container, made)
+        enter = self._entrance(found, pod, container, made, mounts)
+        # Kubernetes expands $(NAME) in a container's command, and not in probes, hooks and exec
+        command = images.command_of(container, self._table)
+        launch = enter([environment.expand(part, made) for part in command])
         log = self._logs(uid, name) / f"{attempt}.log"
         child = Child(launch, log, self._clock, lambda: self._touch(uid))
         prober = Prober(
@@ -214,21 +229,30 @@ class ProcessRuntime:
             enter,
             on_change=lambda: self._touch(uid),
         )
-        self._running[uid, name] = _Running(child, prober, enter)
+        self._running[uid, name] = _Running(child, prober, enter, mounts)
         return f"process://{child.pid}"
 
-    def _entrance(self, found: _Sandbox, pod: JsonObject, container: JsonObject) -> Enter:
-        """How any command runs in the container: with its environment, mounts and names."""
+    def _environment(
+        self, found: _Sandbox, pod: JsonObject, container: JsonObject
+    ) -> dict[str, str]:
         shown = {**pod, "status": {**pod.get("status", {}), "podIP": found.address}}
-        made = environment.build(shown, container, self._read, self._base(found))
-        mounts = self._mounts(found, container, made)
+        return environment.build(shown, container, self._read, self._base(found))
+
+    def _entrance(
+        self,
+        found: _Sandbox,
+        pod: JsonObject,
+        container: JsonObject,
+        made: Mapping[str, str],
+        mounts: Sequence[Mount],
+    ) -> Enter:
+        """How any command runs in the container: with its environment, mounts and names."""
         hostname = pod["spec"].get("hostname") or pod["metadata"]["name"]
 
         kept = frozenset([*self._base(found).values(), *images.AGENT])
 
         def enter(command: Sequence[str]) -> Launch:
-            argv = [environment.expand(part, made) for part in command]
-            launch = Launch(argv, made, container.get("workingDir"))
+            launch = Launch(list(command), made, container.get("workingDir"))
             if self.isolate:
                 return sandbox.isolated(launch, mounts, found.home / "hosts", hostname)
             names = self._names.addresses(pod["metadata"].get("namespace", ""))
@@ -283,6 +307,7 @@ class ProcessRuntime:
             return lost(self._clock.now())
         if found.child.exit is not None:
             found.prober.stop()
+            found.end_executions()
         return found.child.exit
 
     def probe(self, pod: JsonObject, container: JsonObject) -> bool:
@@ -314,6 +339,7 @@ class ProcessRuntime:
         for key in [key for key in self._running if key[0] == uid]:
             found = self._running.pop(key)
             found.prober.stop()
+            found.end_executions()
             if found.child.exit is None:
                 found.child.kill()
         self._sandboxes.pop(uid, None)
@@ -323,6 +349,7 @@ class ProcessRuntime:
         running = [found for found in self._running.values() if found.child.exit is None]
         for found in running:
             found.prober.stop()
+            found.end_executions()
             found.child.terminate()
         deadline = self._clock.monotonic() + SHUTDOWN_GRACE
         for found in running:
@@ -330,7 +357,20 @@ class ProcessRuntime:
                 found.child.kill()
         self._running.clear()
 
-    # Logs
+    # Commands and logs
+
+    def execute(self, pod: JsonObject, container: str, call: Call) -> Process:
+        """A command beside the container's own. Raises Refusal."""
+        found = self._running.get((pod["metadata"]["uid"], container))
+        if found is None or found.child.exit is not None:
+            raise execs.not_running(container)
+        launch = found.enter(call.argv)
+        if not sandbox.finds(call.argv[0], launch.environment, found.mounts):
+            raise execs.NotExecutable(f'exec: "{call.argv[0]}": executable file not found')
+        execution = Process(launch, call)
+        found.executions = [each for each in found.executions if each.wait(0) is None]
+        found.executions.append(execution)
+        return execution
 
     def _logs(self, uid: str, container: str) -> Path:
         return self._home(uid) / "logs" / container
@@ -382,6 +422,10 @@ class ProcessNode(Node):
         runtime.on_change.append(self)
         self.processes = runtime
         super().__init__(port, clock, runtime, name=name)
+
+    def execute(self, pod: JsonObject, container: str, call: Call) -> execs.Execution:
+        """``execs.Handler``."""
+        return self.processes.execute(pod, container, call)
 
     def logs(self, namespace: str, pod: str, container: str, follow: bool) -> Iterator[bytes]:  # noqa: FBT001 -- the server's LogHandler
         """``server.LogHandler``: the log of a container; its first one when none is named."""

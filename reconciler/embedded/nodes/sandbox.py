@@ -78,6 +78,23 @@ def isolated(launch: Launch, mounts: Sequence[Mount], hosts: Path, hostname: str
     return Launch(argv, launch.environment)
 
 
+def finds(program: str, environment: Mapping[str, str], mounts: Sequence[Mount]) -> bool:
+    """Whether a program is there in the container: bubblewrap tells it like a failed command."""
+    if "/" in program:
+        return not os.path.isabs(program) or _outside(program, mounts).exists()
+    folders = environment.get("PATH", "").split(os.pathsep)
+    return any(_outside(f"{folder}/{program}", mounts).exists() for folder in folders if folder)
+
+
+def _outside(path: str, mounts: Sequence[Mount]) -> Path:
+    """Where a path of the container is on this machine."""
+    above = [mount for mount in mounts if Path(path).is_relative_to(mount.path)]
+    if not above:
+        return Path(path)
+    nearest = max(above, key=lambda mount: len(mount.path))
+    return nearest.source / Path(path).relative_to(nearest.path)
+
+
 def _bind(mount: Mount) -> list[str]:
     return ["--ro-bind" if mount.read_only else "--bind", str(mount.source), mount.path]
 

@@ -15,7 +15,11 @@ import attrs
 
 from reconciler.api.resources import JsonObject, Resource
 from reconciler.cluster.port import Port
+from reconciler.cluster.transport import ExecResult
+from reconciler.embedded import execs
 from reconciler.embedded.controllers import ownership
+from reconciler.embedded.execs import Call
+from reconciler.embedded.nodes.executions import Answered
 from reconciler.embedded.nodes.node import NODE_NAME, Node
 from reconciler.embedded.nodes.runtime import Exit, lost
 from reconciler.engine.clock import Clock
@@ -32,6 +36,7 @@ class Run:
     seconds: float | None = None
     exit_code: int = 0
     on_finish: Callable[[], None] | None = None
+    on_exec: Callable[[Sequence[str]], ExecResult] | None = None
 
 
 Program = Callable[[JsonObject, str], Run | None]
@@ -115,6 +120,15 @@ class VirtualRuntime:
         del pod, container
         return True
 
+    def execute(self, uid: str, container: str, call: Call) -> Answered:
+        """What the container's program says to a command. Raises Refusal."""
+        found = self._running.get((uid, container))
+        if found is None or self.poll(uid, container) is not None:
+            raise execs.not_running(container)
+        if found.run.on_exec is None:
+            raise execs.not_offered()
+        return Answered(found.run.on_exec(call.argv))
+
     def stop(self, uid: str, container: str, grace: float) -> None:
         del grace  # a model of a well-behaved process: it ends on SIGTERM
         found = self._running[uid, container]
@@ -146,4 +160,9 @@ class VirtualNode(Node):
     def __init__(
         self, port: Port, clock: Clock, programs: Sequence[Program] = (), *, name: str = NODE_NAME
     ) -> None:
-        super().__init__(port, clock, VirtualRuntime(clock, programs), name=name)
+        self.model = VirtualRuntime(clock, programs)
+        super().__init__(port, clock, self.model, name=name)
+
+    def execute(self, pod: JsonObject, container: str, call: Call) -> execs.Execution:
+        """``execs.Handler``."""
+        return self.model.execute(pod["metadata"]["uid"], container, call)

@@ -10,11 +10,12 @@ import pytest
 
 from reconciler.api.resources import CONFIG_MAPS, NODES, PODS, JsonObject
 from reconciler.cluster.client import Client
+from reconciler.cluster.transport import ExecResult
 from reconciler.embedded.nodes.feed import Feed
 from reconciler.embedded.nodes.virtual import Program, Run, VirtualNode
 from reconciler.embedded.server import Server
 from reconciler.engine.clock import VirtualClock
-from reconciler.errors import NotFound
+from reconciler.errors import ApiUnavailable, NotFound, Rejected
 
 NOON = dt.datetime(2026, 3, 1, 12, 0, tzinfo=dt.UTC)
 
@@ -24,8 +25,10 @@ class Bench:
 
     def __init__(self, *programs: Program) -> None:
         self.clock = VirtualClock(NOON)
-        self.client = Client(Server(self.clock))
+        server = Server(self.clock)
+        self.client = Client(server)
         self.node = VirtualNode(self.client, self.clock, programs)
+        server.on_exec(self.node.execute)
 
     def pod(self, name: str = "p", **spec: Any) -> JsonObject:
         containers = [{"name": "c", "image": "busybox"}]
@@ -268,3 +271,29 @@ def test_the_same_programs_give_the_same_story(seconds: float) -> None:
 
     first: Callable[[], list[JsonObject]] = story
     assert first() == story()
+
+
+def test_a_program_may_answer_commands_while_it_runs() -> None:
+    bench = Bench(always(Run(60, on_exec=lambda argv: ExecResult(len(argv), "said", ""))))
+    bench.pod()
+    with pytest.raises(ApiUnavailable, match="container not found"):
+        bench.client.exec("default", "p", "c", ["a"], timeout=1)
+    bench.run(1)
+    assert bench.client.exec("default", "p", "c", ["a", "b"], timeout=1).exit_code == 2
+
+
+def test_a_program_that_answers_no_commands_refuses_them() -> None:
+    bench = Bench(always(Run(60)))
+    bench.pod()
+    bench.run(1)
+    with pytest.raises(ApiUnavailable, match="runs no commands"):
+        bench.client.exec("default", "p", "c", ["a"], timeout=1)
+
+
+def test_a_server_without_a_node_refuses_commands() -> None:
+    client = Client(Server(VirtualClock(NOON)))
+    container = {"name": "c", "image": "busybox"}
+    meta = {"name": "p", "namespace": "default"}
+    client.create(PODS, {"metadata": meta, "spec": {"containers": [container]}})
+    with pytest.raises(Rejected, match="does not have a host assigned"):
+        client.exec("default", "p", "c", ["a"], timeout=1)

@@ -7,6 +7,7 @@ import json
 import pathlib
 import stat
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
@@ -55,6 +56,18 @@ def test_the_kubernetes_package_reads_and_writes(api: Any, server: Server) -> No
     assert server.send(Request("GET", f"{CONFIG_MAPS}/a")).body["data"] == {"k": "w"}
     with pytest.raises(client.ApiException, match='configmaps \\\\"b\\\\" not found'):
         api.read_namespaced_config_map("b", "default")
+
+
+def test_protobuf_is_refused_with_a_way_out(server: Server, served: HttpServer) -> None:
+    request = urllib.request.Request(
+        f"{served.url}{CONFIG_MAPS}",
+        data=b"k8s\0",
+        headers={"Content-Type": "application/vnd.kubernetes.protobuf"},
+    )
+    with pytest.raises(urllib.error.HTTPError, match="415") as refused:
+        urllib.request.urlopen(request)
+    assert "kubectl apply" in json.load(refused.value)["message"]
+    refused.value.close()
 
 
 def test_the_kubernetes_package_watches(api: Any, server: Server) -> None:

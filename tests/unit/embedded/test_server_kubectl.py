@@ -200,5 +200,5 @@ def test_get_w_prints_what_comes(kubectl: Kubectl, kubeconfig: pathlib.Path) -> 
 def test_unknown_things_are_told(kubectl: Kubectl) -> None:
     assert 'configmaps "nope" not found' in kubectl("get", "cm", "nope", fails=True)
     assert "doesn't have a resource type" in kubectl("get", "gadgets", fails=True)
-    assert "v1.29.0+tandem" in kubectl("version")
+    assert "v1.31.0+tandem" in kubectl("version")
     assert "backupbatches" in kubectl("api-resources", "--api-group=stash.appscode.com")

@@ -6,7 +6,8 @@ Rules of this file:
 - Stash's phase ``Unknown`` is no state here: a host that cannot say how it ended has failed, and
   its report says why. "Unknown" gives its reader nothing to do.
 - It waits in ``Pending`` until the repository may be read: restic's exclusive work removes what a
-  restore reads.
+  restore reads. It waits there too while its spec is invalid or a target is missing: a restore is
+  made once, so it must begin by itself when that is mended.
 - It is skipped if another restore into one of its targets is unfinished: two writers into one
   volume leave neither state.
 """
@@ -35,9 +36,9 @@ class Observation:
     """What the world says about one restore."""
 
     must_be_skipped: bool = False
-    """Another restore into one of its targets is unfinished, or its spec is invalid."""
+    """Another restore into one of its targets is unfinished."""
     may_use_repository: bool = False
-    """The Repository lists it among its active sessions, and no exclusive work goes on."""
+    """The Repository lists it among its active restores, and no exclusive work goes on."""
     some_target_started: bool = False
     """A target has left Pending."""
     all_targets_final: bool = False

@@ -33,6 +33,16 @@ def for_sidecar(view: View, namespace: str, account: str) -> Iterator[Apply]:
     return _missing(view, (access.sidecar_access(namespace, account),))
 
 
+def for_restore_jobs(view: View, namespace: str, account: str = "") -> Iterator[Apply]:
+    """What pods of restore Jobs need."""
+    return _missing(view, access.restore_job_access(namespace, account))
+
+
+def for_init_container(view: View, namespace: str, account: str) -> Iterator[Apply]:
+    """What the pods of a workload need while they are restored, whose service account this is."""
+    return _missing(view, (access.init_container_access(namespace, account),))
+
+
 def _missing(view: View, wanted: Iterable[JsonObject]) -> Iterator[Apply]:
     for obj in wanted:
         resource = _RESOURCES[obj["kind"]]

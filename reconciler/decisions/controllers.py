@@ -30,10 +30,20 @@ from reconciler.api.resources import (
     Key,
     Resource,
 )
-from reconciler.decisions import host_names, invoker, repository, session, sidecars, world
+from reconciler.api.restore_invoker import RESTORE_INVOKERS
+from reconciler.decisions import (
+    host_names,
+    invoker,
+    repository,
+    restore,
+    restores,
+    session,
+    sidecars,
+    world,
+)
 from reconciler.decisions.controller import Controller, Keys, Watched, nothing, owned_by
 from reconciler.decisions.plan import View
-from reconciler.manifests import labels, names, sidecar
+from reconciler.manifests import init_container, labels, names, sidecar
 
 _TARGETS = (*WORKLOADS, PERSISTENT_VOLUME_CLAIMS, APP_BINDINGS)
 
@@ -49,7 +59,7 @@ def target_to_invokers(target: Resource, resource: Resource) -> Keys:
     """A target concerns the invokers that name it, and the one whose sidecar it carries."""
 
     def keys(obj: JsonObject, view: View) -> Iterable[Key]:
-        kind, _, name = sidecar.mark_of(obj).partition("/")
+        kind, _, name = sidecar.SLOT.mark_of(obj).partition("/")
         if kind == resource.kind:
             yield Key(_namespace(obj), name)
         wanted = (target.kind, world.name_of(obj))
@@ -164,6 +174,7 @@ def _of_invokers(resource: Resource) -> Controller:
             Watched(ROLE_BINDINGS, lost_access_to_invokers(resource)),
             Watched(JOBS, nothing),
             Watched(PODS, nothing),
+            *(Watched(other, nothing) for other in RESTORE_INVOKERS),
         ),
     )
 
@@ -192,7 +203,7 @@ def to_sessions(obj: JsonObject, view: View) -> Iterable[Key]:
 def pod_to_sessions(obj: JsonObject, view: View) -> Iterable[Key]:
     """Only pods that run something of ours concern a session."""
     of_job = (obj["metadata"].get("labels") or {}).get(labels.TASK) == "backup"
-    if of_job or sidecar.of(obj) is not None:
+    if of_job or sidecar.SLOT.of(obj) is not None:
         yield from to_sessions(obj, view)
 
 
@@ -236,6 +247,7 @@ _SESSIONS = Controller(
         Watched(BACKUP_SESSIONS, session_to_rivals),
         *(Watched(resource, invoker_to_sessions(resource)) for resource in INVOKERS),
         *(Watched(target, to_sessions) for target in _TARGETS),
+        *(Watched(other, to_sessions) for other in RESTORE_INVOKERS),
         Watched(TASKS, to_sessions),
         Watched(FUNCTIONS, to_sessions),
         Watched(SERVICE_ACCOUNTS, nothing),
@@ -266,6 +278,17 @@ def session_to_repository(obj: JsonObject, view: View) -> Iterable[Key]:
             yield Key.of(holder)
 
 
+def restore_to_repositories(obj: JsonObject, view: View) -> Iterable[Key]:
+    """The Repository that it names, all that list it, and those whose sessions wait for it."""
+    yield from invoker_to_repository(obj, view)
+    for holder in view.list(REPOSITORIES, _namespace(obj)):
+        if restores.label(obj) in (world.status_of(holder).get("activeRestores") or ()):
+            yield Key.of(holder)
+    for found in world.invokers(view, _namespace(obj)):
+        if restores.are_into_targets_of((obj,), found):
+            yield from invoker_to_repository(found, view)
+
+
 def pod_to_repository(obj: JsonObject, view: View) -> Iterable[Key]:
     """A pod that outlives its maintenance Job keeps the repository locked."""
     own = obj["metadata"].get("labels") or {}
@@ -286,10 +309,74 @@ _REPOSITORIES = Controller(
         Watched(JOBS, owned_by(REPOSITORIES)),
         Watched(PODS, pod_to_repository),
         Watched(BACKUP_SESSIONS, session_to_repository),
+        *(Watched(other, restore_to_repositories) for other in RESTORE_INVOKERS),
         Watched(SERVICE_ACCOUNTS, nothing),
         Watched(ROLE_BINDINGS, nothing),
     ),
 )
+
+
+# -- to restores ----------------------------------------------------------------------------------
+
+
+def to_restores(resource: Resource) -> Keys:
+    """Whatever changes in a namespace may concern its unfinished restores: they are few."""
+
+    def keys(obj: JsonObject, view: View) -> Iterable[Key]:
+        for found in view.list(resource, _namespace(obj) or None):
+            if not restores.is_final(found):
+                yield Key.of(found)
+
+    return keys
+
+
+def pod_to_restores(resource: Resource) -> Keys:
+    """Only pods that restore something concern a restore."""
+    unfinished = to_restores(resource)
+
+    def keys(obj: JsonObject, view: View) -> Iterable[Key]:
+        of_job = (obj["metadata"].get("labels") or {}).get(labels.TASK) == "restore"
+        if of_job or init_container.SLOT.of(obj) is not None:
+            yield from unfinished(obj, view)
+
+    return keys
+
+
+def target_to_restores(resource: Resource) -> Keys:
+    """A target concerns the unfinished restores, and the one whose init container it carries."""
+    unfinished = to_restores(resource)
+
+    def keys(obj: JsonObject, view: View) -> Iterable[Key]:
+        kind, _, name = init_container.SLOT.mark_of(obj).partition("/")
+        if kind == resource.kind:
+            yield Key(_namespace(obj), name)
+        yield from unfinished(obj, view)
+
+    return keys
+
+
+def _of_restores(resource: Resource) -> Controller:
+    unfinished = to_restores(resource)
+    return Controller(
+        name=resource.plural,
+        primary=resource,
+        decide=restore.decide_for(resource),
+        watches=(
+            Watched(JOBS, owned_by(resource)),
+            Watched(PODS, pod_to_restores(resource)),
+            Watched(REPLICA_SETS, nothing),
+            Watched(REPOSITORIES, unfinished),
+            Watched(SECRETS, unfinished),
+            Watched(BACKUP_SESSIONS, unfinished),
+            *(Watched(other, nothing) for other in INVOKERS),
+            *(Watched(other, unfinished) for other in RESTORE_INVOKERS),
+            *(Watched(target, target_to_restores(resource)) for target in _TARGETS),
+            Watched(TASKS, unfinished),
+            Watched(FUNCTIONS, unfinished),
+            Watched(SERVICE_ACCOUNTS, nothing),
+            Watched(ROLE_BINDINGS, nothing),
+        ),
+    )
 
 
 # -- to workloads ---------------------------------------------------------------------------------
@@ -312,7 +399,7 @@ def invoker_to_workloads(other: Resource, resource: Resource) -> Keys:
 def _marked(view: View, found: JsonObject, resource: Resource) -> Iterator[Key]:
     mark = f"{found['kind']}/{world.name_of(found)}"
     for item in view.list(resource, _namespace(found)):
-        if sidecar.mark_of(item) == mark:
+        if sidecar.SLOT.mark_of(item) == mark:
             yield Key.of(item)
 
 
@@ -324,6 +411,22 @@ def session_to_workloads(resource: Resource) -> Keys:
         found = world.invoker(view, _namespace(obj), kind, name)
         if found is not None and world.terminating(found):
             yield from _marked(view, found, resource)
+
+    return keys
+
+
+def restore_to_workloads(resource: Resource) -> Keys:
+    """A restore concerns the workloads that it names, and those that carry its init container."""
+
+    def keys(obj: JsonObject, view: View) -> Iterable[Key]:
+        for kind, name in restores.references(obj):
+            if kind == resource.kind:
+                yield Key(_namespace(obj), name)
+        alive = restores.labelled(view, _namespace(obj), restores.label(obj))
+        if alive is None or world.terminating(alive):
+            for item in view.list(resource, _namespace(obj)):
+                if init_container.SLOT.mark_of(item) == restores.label(obj):
+                    yield Key.of(item)
 
     return keys
 
@@ -353,6 +456,7 @@ def _of_workloads(resource: Resource) -> Controller:
         watches=(
             *(Watched(other, invoker_to_workloads(other, resource)) for other in INVOKERS),
             Watched(BACKUP_SESSIONS, session_to_workloads(resource)),
+            *(Watched(other, restore_to_workloads(resource)) for other in RESTORE_INVOKERS),
             Watched(PODS, owned_by(resource)),
             *(Watched(read, nothing) for read in _READ_WITH_INVOKERS),
         ),
@@ -363,6 +467,7 @@ CONTROLLERS: tuple[Controller, ...] = (
     *map(_of_invokers, INVOKERS),
     _SESSIONS,
     _REPOSITORIES,
+    *map(_of_restores, RESTORE_INVOKERS),
     *map(_of_workloads, WORKLOADS),
 )
 """All of them. Their order does not matter."""

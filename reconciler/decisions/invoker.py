@@ -34,6 +34,7 @@ from reconciler.decisions import (
     conditions,
     history,
     host_names,
+    injecting,
     invoker_conditions,
     repository,
     targets,
@@ -125,7 +126,7 @@ def decide_one(seen: World, view: View, now: dt.datetime, settings: Settings) ->
     if phase == machine.TERMINATING:
         return _take_down(seen, view, now, settings)
     ready = phase != machine.PENDING
-    sidecars = _sidecars(seen) if ready and seen.is_new else []
+    sidecars = _sidecars(seen, view, settings) if ready and seen.is_new else []
     events = [*_injected(seen)] if sidecars else []
     suspended = _is_suspended(seen, phase)
     trigger = list(_cron_job(seen, view, settings, suspended=suspended, create=ready))
@@ -148,7 +149,7 @@ def _wake(seen: World, slot: dt.datetime | None, now: dt.datetime) -> dt.datetim
 
 def _own_workloads(seen: World) -> Iterator[Target]:
     """The workloads that may have our sidecar now."""
-    return (target for target in seen.targets if target.sidecar is not None)
+    return (target for target in seen.targets if target.part is not None)
 
 
 def _known(seen: World) -> str:
@@ -212,7 +213,7 @@ def _read_repository(
 def facts(seen: World, view: View) -> machine.Observation:
     """The observation that the machine decides on."""
     found = [target for target in seen.targets if not target.is_missing]
-    sidecars = [target for target in found if target.is_workload and target.sidecar is not None]
+    sidecars = [target for target in found if target.is_workload and target.part is not None]
     return machine.Observation(
         deletion_requested=world.terminating(seen.obj),
         spec_valid=seen.typed is not None and not seen.faults,
@@ -260,12 +261,13 @@ def _access(seen: World, view: View) -> Iterator[Write]:
         yield from access.for_sidecar(view, seen.namespace, account)
 
 
-def _sidecars(seen: World) -> list[Write]:
-    return [
-        Apply(target.resource, target.sidecar, create=False)
+def _sidecars(seen: World, view: View, settings: Settings) -> list[Write]:
+    found = (
+        injecting.with_restore(view, target, settings)
         for target in seen.targets
-        if target.resource is not None and target.sidecar is not None
-    ]
+        if target.part is not None
+    )
+    return [write for write in found if write is not None]
 
 
 def _injected(seen: World) -> Iterator[EventIntent]:
@@ -361,7 +363,7 @@ def marked(view: View, invoker: JsonObject) -> Iterator[JsonObject]:
     mark = f"{invoker['kind']}/{world.name_of(invoker)}"
     for resource in WORKLOADS:
         for obj in view.list(resource, invoker["metadata"]["namespace"]):
-            if sidecar.mark_of(obj) == mark and not workload.is_owned(obj):
+            if sidecar.SLOT.mark_of(obj) == mark and not workload.is_owned(obj):
                 yield obj
 
 

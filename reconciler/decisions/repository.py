@@ -1,8 +1,9 @@
 """The decision for a Repository: initialise it, let sessions use it, maintain it in between.
 
-The status is the lock table: ``activeSessions`` may use the repository, ``maintaining`` has it to
-itself. Both are written only here, under the object's resourceVersion, and acted on only when they
-are seen in the object. So a stale cache delays work and never lets it overlap (invariant 8).
+The status is the lock table: ``activeSessions`` may use the repository, ``activeRestores`` may
+read it, and ``maintaining`` has it to itself. All are written only here, under the object's
+resourceVersion, and acted on only when they are seen in the object. So a stale cache delays work
+and never lets it overlap (invariant 8).
 Waiting sessions cannot starve maintenance, because none is listed while some is due; maintenance
 cannot starve sessions, because each finished session makes it due at most once.
 """
@@ -26,7 +27,7 @@ from reconciler.api.resources import (
     Key,
 )
 from reconciler.api.runtime import RuntimeSettings
-from reconciler.decisions import access, conditions, runs, skipping, world
+from reconciler.decisions import access, admission, conditions, restores, runs, world
 from reconciler.decisions.conditions import Condition
 from reconciler.decisions.plan import (
     Create,
@@ -57,7 +58,7 @@ class World:
     typed: Repository | None
     faults: tuple[Fault, ...]
     invokers: tuple[JsonObject, ...]
-    """The raw invokers that name it."""
+    """The raw invokers and restores that name it."""
     secret: JsonObject | None
     init: jobs.Errand | None
     init_job: JsonObject | None
@@ -65,6 +66,10 @@ class World:
     """The listed sessions that are not final."""
     waiting: tuple[str, ...]
     """The sessions that may be listed next, from the oldest on."""
+    restoring: tuple[str, ...]
+    """The listed restores that are not final."""
+    to_restore: tuple[JsonObject, ...]
+    """The restores that may be listed next, from the oldest on."""
     due: tuple[JsonObject, ...]
     """The sessions that must be maintained, from the oldest on."""
     held: str
@@ -116,18 +121,22 @@ def observe(obj: JsonObject, view: View) -> World:
     backend = (obj.get("spec") or {}).get("backend") or {}
     secret = view.get(SECRETS, meta["namespace"], backend.get("storageSecretName") or "")
     init = _init_errand(typed, secret)
-    users = tuple(users_of(view, obj))
+    users = tuple(admission.users_of(view, obj))
+    asking = tuple(admission.restores_of(view, obj))
+    to_restore = tuple(admission.to_restore(view, asking))
     held = _held(view, obj)
     return World(
         obj=obj,
         typed=typed,
         faults=faults,
-        invokers=users,
+        invokers=(*users, *asking),
         secret=secret,
         init=init,
         init_job=view.get(JOBS, meta["namespace"], init.name) if init else None,
-        active=tuple(_active(view, obj)),
-        waiting=tuple(_waiting(view, users)),
+        active=tuple(admission.active(view, obj)),
+        waiting=tuple(admission.waiting(view, users, to_restore)),
+        restoring=tuple(admission.restoring(view, obj)),
+        to_restore=to_restore,
         due=tuple(due(view, obj, users)),
         held=held,
     )
@@ -139,37 +148,6 @@ def _init_errand(typed: Repository | None, secret: JsonObject | None) -> jobs.Er
         return None
     meta = secret["metadata"]
     return jobs.init(typed, meta.get("uid") or "", meta.get("resourceVersion") or "")
-
-
-def users_of(view: View, repository: JsonObject) -> Iterator[JsonObject]:
-    """The invokers that name the Repository."""
-    meta = repository["metadata"]
-    for obj in world.invokers(view, meta["namespace"]):
-        if world.repository_name(obj) == meta["name"]:
-            yield obj
-
-
-def _active(view: View, obj: JsonObject) -> Iterator[str]:
-    """A session that is final or gone gives its place back; finality never changes."""
-    namespace = obj["metadata"]["namespace"]
-    for name in world.status_of(obj).get("activeSessions") or ():
-        session = view.get(BACKUP_SESSIONS, namespace, name)
-        if session is not None and not world.is_final(session):
-            yield name
-
-
-def _waiting(view: View, users: Iterable[JsonObject]) -> Iterator[str]:
-    found: list[JsonObject] = []
-    for obj in users:
-        meta = obj["metadata"]
-        sessions = world.sessions_of(view, meta["namespace"], obj["kind"], meta["name"])
-        unfinished = [session for session in sessions if not world.is_final(session)]
-        if any(world.has_begun(view, session) for session in unfinished):
-            continue  # one of an invoker at a time, whichever is the older
-        # The oldest alone: the others are skipped by the session decision.
-        if unfinished and skipping.reason(view, unfinished[0]) is None:
-            found.append(unfinished[0])
-    yield from (world.name_of(session) for session in sorted(found, key=world.age_key))
 
 
 def due(view: View, repository: JsonObject, users: Iterable[JsonObject]) -> Iterator[JsonObject]:
@@ -259,7 +237,7 @@ def facts(seen: World) -> machine.Observation:
         secret_found=not seen.faults and not seen.secret_problem,
         initialized=ended == "Complete",
         initialization_failed=ended == "Failed",
-        sessions_active=bool(seen.active),
+        sessions_active=bool(seen.active or seen.restoring),
         maintenance_due=bool(seen.due),
         maintenance_held=bool(seen.held),
     )
@@ -313,8 +291,13 @@ def _job_writes(
 
 
 def _settings_of(invoker: JsonObject | None) -> RuntimeSettings | None:
-    """The pod settings of a batch serve its repository's Jobs too: the same nodes and secrets."""
-    typed = world.read_invoker(invoker)[0] if invoker else None
+    """The pod settings of a batch serve its repository's Jobs too: the same nodes and secrets.
+
+    A restore has none but its members'.
+    """
+    if invoker is None or restores.resource_of(invoker["kind"]):
+        return None
+    typed = world.read_invoker(invoker)[0]
     return typed.runtime_settings if typed else None
 
 
@@ -370,6 +353,7 @@ def _status(seen: World, phase: str, now: dt.datetime) -> JsonObject:
         "observedGeneration": seen.obj["metadata"].get("generation", 0),
         "conditions": conditions.merged(stored.get("conditions"), own, now, foreign=foreign),
         "activeSessions": _listed(seen, phase),
+        "activeRestores": _listed_restores(seen, phase),
         "maintaining": _maintaining(seen, phase),
     }
     ended = stored.get("maintaining")
@@ -383,6 +367,12 @@ def _listed(seen: World, phase: str) -> list[str]:
     if phase != machine.READY or seen.due or seen.held:
         return list(seen.active)
     return [*seen.active, *(name for name in seen.waiting if name not in seen.active)]
+
+
+def _listed_restores(seen: World, phase: str) -> list[str]:
+    if phase != machine.READY or seen.due or seen.held:
+        return list(seen.restoring)
+    return [*seen.restoring, *map(restores.label, seen.to_restore)]
 
 
 def _maintaining(seen: World, phase: str) -> str:

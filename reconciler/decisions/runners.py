@@ -14,7 +14,7 @@ import attrs
 from reconciler.api.resources import PODS, JsonObject
 from reconciler.decisions import hosts, runs, world
 from reconciler.decisions.plan import View
-from reconciler.manifests import names, sidecar
+from reconciler.manifests import init_container, names, sidecar
 
 PROOF = dt.timedelta(seconds=30)
 """A pod that is not in the cache counts as gone only so long after it claimed its host: pods and
@@ -87,7 +87,7 @@ def is_ready(pod: JsonObject, mark: str) -> bool:
 
 
 def _belongs(pod: JsonObject, mark: str) -> bool:
-    return sidecar.of(pod) is not None and sidecar.mark_of(pod) == mark
+    return sidecar.SLOT.of(pod) is not None and sidecar.SLOT.mark_of(pod) == mark
 
 
 def _why_not_ready(pods: list[JsonObject], what: str, mark: str) -> str:
@@ -98,6 +98,42 @@ def _why_not_ready(pods: list[JsonObject], what: str, mark: str) -> str:
     name = world.name_of(pods[-1])
     waiting = runs.waiting_for(pods[-1])
     return f"The stash container of pod {name} is not ready{f': {waiting}' if waiting else '.'}"
+
+
+def of_init_container(view: View, workload: JsonObject, host: str, alias: str, mark: str) -> Runner:
+    """The pods that may claim a host of a workload while they begin. ``mark``: ``Kind/name`` of
+    the restore.
+    """
+    kind = workload["kind"]
+    pods = [pod for pod in hosts.pods_of(view, workload) if hosts.host_of(kind, alias, pod) == host]
+    own = [pod for pod in pods if init_container.SLOT.mark_of(pod) == mark]
+    if any(_restores(pod) for pod in own):
+        return Runner(ready=True)
+    what = f"{kind} {workload['metadata']['namespace']}/{world.name_of(workload)}"
+    return Runner(
+        since=own[-1]["metadata"].get("creationTimestamp", "") if own else "",
+        reason="RunnerNotReady",
+        message=_why_not_restoring(pods, own, what, mark),
+    )
+
+
+def _restores(pod: JsonObject) -> bool:
+    found = world.status_of(pod).get("initContainerStatuses") or ()
+    return any(
+        item["name"] == names.INIT_CONTAINER and "running" in (item.get("state") or {})
+        for item in found
+    )
+
+
+def _why_not_restoring(pods: list[JsonObject], own: list[JsonObject], what: str, mark: str) -> str:
+    if not pods:
+        return f"{what} has no pod for this host; scale it up."
+    if not own:
+        return f"No pod of {what} has the stash-init container of {mark} yet."
+    waiting = runs.waiting_for(own[-1])
+    name = world.name_of(own[-1])
+    end = f": {waiting}" if waiting else "."
+    return f"The stash-init container of pod {name} does not run{end}"
 
 
 def of_job(view: View, job: JsonObject | None) -> Runner:

@@ -15,15 +15,16 @@ import attrs
 
 from reconciler.api import conditions as c
 from reconciler.api.decoding import encode
-from reconciler.api.durations import format_duration, parse_duration
 from reconciler.api.invoker import Invoker
 from reconciler.api.repository import Repository
 from reconciler.api.resources import BACKUP_SESSIONS, JsonObject, Key
 from reconciler.decisions import (
     backup_work,
     conditions,
+    limits,
     progress,
     repository,
+    restores,
     retry,
     runs,
     skipping,
@@ -53,6 +54,8 @@ class World:
     repository: JsonObject | None
     typed_repository: Repository | None
     skip: Reason | None
+    restore: JsonObject | None
+    """The restore into one of its targets that has begun, and is waited for."""
     deadline: dt.datetime
 
     @property
@@ -97,28 +100,13 @@ def observe(obj: JsonObject, view: View, now: dt.datetime, settings: Settings) -
         repository=found,
         typed_repository=typed_repository,
         skip=skipping.reason(view, obj),
-        deadline=_deadline(obj, typed, now, settings),
+        restore=restores.before_session(view, invoker) if invoker else None,
+        deadline=limits.deadline(obj, typed.time_out if typed else "", now, settings),
     )
 
 
-def _deadline(
-    obj: JsonObject, typed: Invoker | None, now: dt.datetime, settings: Settings
-) -> dt.datetime:
-    """Fixed once it is written: a later ``spec.timeOut`` is for later sessions."""
-    written = world.status_of(obj).get("sessionDeadline")
-    if written:
-        return conditions.moment(written)
-    limit = settings.default_timeout
-    if typed is not None and typed.time_out:
-        try:
-            limit = parse_duration(typed.time_out)
-        except ValueError:
-            limit = settings.default_timeout  # the invoker is invalid and says so itself
-    return world.created(obj, now) + limit
-
-
 def _waits_for(seen: World) -> str:
-    """What keeps a session from the repository, as a sentence; "" when nothing does."""
+    """What keeps a session from its work, as a sentence; "" when nothing does."""
     name = world.name_of(seen.obj)
     if seen.repository is None:
         wanted = seen.typed.repository if seen.typed else ""
@@ -126,16 +114,10 @@ def _waits_for(seen: World) -> str:
     status = world.status_of(seen.repository)
     if name in (status.get("activeSessions") or ()):
         return ""
-    which = f"Repository {world.name_of(seen.repository)}"
-    phase = status.get("phase") or "Pending"
-    if phase == "Ready":
-        return f"{which} has not let the session in yet."
-    return f"{which} is {phase}{_problem(status)}."
-
-
-def _problem(status: JsonObject) -> str:
-    bad = [item for item in status.get("conditions") or () if item["status"] == "False"]
-    return f": {bad[-1]['message'].rstrip('.')}" if bad else ""
+    if seen.restore is not None:
+        what = f"{seen.restore['kind']} {world.name_of(seen.restore)}"
+        return f"{what} restores one of the targets; the backup waits until it is finished."
+    return world.repository_wait(seen.repository, "session")
 
 
 # -- advancing ------------------------------------------------------------------------------------
@@ -275,11 +257,9 @@ def _status(seen: World, phase: str, entries: Sequence[JsonObject], now: dt.date
 
 
 def _duration(seen: World, phase: str, now: dt.datetime) -> str:
-    """From creation to the end, in whole milliseconds."""
     if phase in (machine.PENDING, machine.RUNNING):
         return ""
-    elapsed = now - world.created(seen.obj, now)
-    return format_duration(elapsed - elapsed % dt.timedelta(milliseconds=1))
+    return limits.duration(seen.obj, now)
 
 
 def _conditions(seen: World, phase: str, entries: Sequence[JsonObject]) -> Iterator[Condition]:

@@ -1,14 +1,16 @@
-"""The decision for a workload: its sidecar comes, is kept as it is wanted, and goes.
+"""The decision for a workload: what it carries of ours comes, is kept as it is wanted, and goes.
 
-A new batch puts its sidecars in by its own plan (``invoker``), so that it is set up at once; from
-then on each workload is looked after here, by its own key. So one that the API server refuses
-keeps nothing else from being done (invariant 3). Pods of kinds that do not roll by themselves are
-made anew here, one at a time.
+That is the sidecar of a batch and the init container of a restore, both in one apply. A new batch
+puts its sidecars in by its own plan (``invoker``), so that it is set up at once; from then on each
+workload is looked after here, by its own key. So one that the API server refuses keeps nothing
+else from being done (invariant 3). Pods of kinds that do not roll by themselves are made anew
+here, one at a time.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 
 from reconciler.api.invoker import INVOKERS
 from reconciler.api.resources import (
@@ -19,10 +21,17 @@ from reconciler.api.resources import (
     Key,
     Resource,
 )
-from reconciler.decisions import access, invoker, workload, world
+from reconciler.decisions import access, injecting, invoker, workload, world
 from reconciler.decisions.plan import Apply, Decide, Delete, EventIntent, Plan, Settings, View
 from reconciler.decisions.targets import Target
-from reconciler.manifests import sidecar
+from reconciler.manifests import init_container, injection, sidecar
+from reconciler.manifests.injection import Part
+
+_WORDS = {
+    sidecar.SLOT: ("Sidecar", "stash sidecar"),
+    init_container.SLOT: ("Init-Container", "stash-init container"),
+}
+"""How Events call the parts: the beginning of their reason, and the part itself."""
 
 NOT_ROLLING = (REPLICA_SETS.kind, REPLICATION_CONTROLLERS.kind)
 """Kinds whose controllers leave pods of an old template alone."""
@@ -44,37 +53,63 @@ def _decide(
     view: View, resource: Resource, obj: JsonObject, now: dt.datetime, settings: Settings
 ) -> Plan:
     owner = workload.entitled(view, obj)
-    if owner is None:
-        plan = _remove(resource, obj) if sidecar.mark_of(obj) else Plan()
-    elif world.is_new(owner, now):
+    if owner is not None and world.is_new(owner, now):
         plan = Plan(wake_at=world.settled_at(owner, now))
     else:
-        plan = _inject(view, resource, obj, owner, settings)
+        plan = _kept(view, resource, obj, owner, settings)
     if resource.kind in NOT_ROLLING and not plan.writes:
         return Plan(_restart_one(view, obj), (), plan.wake_at)
     return plan
 
 
-def _remove(resource: Resource, obj: JsonObject) -> Plan:
-    meta = obj["metadata"]
-    message = (
-        f"Removed the stash sidecar from {resource.kind} {meta['namespace']}/{meta['name']}: "
-        f"{sidecar.mark_of(obj)} does not want it any more."
-    )
-    event = EventIntent(obj, "Sidecar Deletion Succeeded", message, source=workload.SOURCE)
-    return Plan((Apply(resource, sidecar.removal(obj), create=False),), (event,))
-
-
-def _inject(
-    view: View, resource: Resource, obj: JsonObject, owner: JsonObject, settings: Settings
+def _kept(
+    view: View,
+    resource: Resource,
+    obj: JsonObject,
+    owner: JsonObject | None,
+    settings: Settings,
 ) -> Plan:
-    """Keep the sidecar as it is wanted, also against edits; the applier spares what is so."""
-    found = _target(view, obj, owner, settings)
-    if found is None or found.sidecar is None:
+    """Keep all parts as they are wanted, also against edits; the applier spares what is so."""
+    of_batch = _sidecar(view, obj, owner, settings) if owner is not None else None
+    of_restore = injecting.of_restore(view, obj, settings)
+    stays = owner is not None and of_batch is None and bool(sidecar.SLOT.mark_of(obj))
+    if stays or of_restore.must_stay:
         return Plan()
-    rules = access.for_sidecar(view, obj["metadata"]["namespace"], workload.service_account(obj))
-    events = () if found.is_injected else (invoker.injected(found, obj),)
-    return Plan((*rules, Apply(resource, found.sidecar, create=False)), events)
+    parts = [part for part in (of_batch, of_restore.part) if part is not None]
+    events = tuple(_events(resource, obj, parts))
+    if parts:
+        wanted = injection.compose(obj, *parts)
+    elif any(slot.mark_of(obj) for slot in workload.SLOTS):
+        wanted = injection.removal(obj)
+    else:
+        return Plan()
+    return Plan((*_access(view, obj, parts), Apply(resource, wanted, create=False)), events)
+
+
+def _access(view: View, obj: JsonObject, parts: list[Part]) -> Iterator[Apply]:
+    namespace, account = obj["metadata"]["namespace"], workload.service_account(obj)
+    for part in parts:
+        rules = access.for_sidecar if part.slot == sidecar.SLOT else access.for_init_container
+        yield from rules(view, namespace, account)
+
+
+def _events(resource: Resource, obj: JsonObject, parts: list[Part]) -> Iterator[EventIntent]:
+    where = f"{resource.kind} {obj['metadata']['namespace']}/{world.name_of(obj)}"
+    for slot in workload.SLOTS:
+        what, name = _WORDS[slot]
+        mark = slot.mark_of(obj)
+        wanted = next((part for part in parts if part.slot == slot), None)
+        if wanted is None and mark:
+            message = f"Removed the {name} from {where}: {mark} does not want it any more."
+            yield EventIntent(obj, f"{what} Deletion Succeeded", message, source=workload.SOURCE)
+        elif wanted is not None and not wanted.is_in(obj):
+            message = f"Injected the {name} into {where}."
+            yield EventIntent(obj, f"{what} Injection Succeeded", message, source=workload.SOURCE)
+
+
+def _sidecar(view: View, obj: JsonObject, owner: JsonObject, settings: Settings) -> Part | None:
+    found = _target(view, obj, owner, settings)
+    return found.part if found is not None else None
 
 
 def _target(view: View, obj: JsonObject, owner: JsonObject, settings: Settings) -> Target | None:

@@ -6,7 +6,7 @@ target lacks. Reads and builds; decides nothing about time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import attrs
 
@@ -16,11 +16,13 @@ from reconciler.api.invoker import Invoker
 from reconciler.api.metadata import TargetRef
 from reconciler.api.repository import Repository
 from reconciler.api.resources import FUNCTIONS, TASKS, JsonObject, Resource
+from reconciler.api.restore import RestoreMember
 from reconciler.decisions import conditions, workload, world
 from reconciler.decisions.conditions import Condition
 from reconciler.decisions.plan import View
 from reconciler.errors import Fault
 from reconciler.manifests import inputs, sidecar, tasks
+from reconciler.manifests.injection import Part
 
 
 @attrs.frozen
@@ -28,7 +30,7 @@ class Target:
     """One member with a target, and what the world says about it."""
 
     index: int
-    member: Member
+    member: Member | RestoreMember
     ref: TargetRef
     resource: Resource | None
     """None for a kind that Tandem cannot look up: its Task may still know it."""
@@ -39,8 +41,8 @@ class Target:
     """A workload that another one makes (a Deployment's ReplicaSet)."""
     mount_problem: str
     """A volume mount of the member that the workload has no volume for, as words; or ""."""
-    sidecar: JsonObject | None
-    """The object to apply, for a workload that may have our sidecar now."""
+    part: Part | None
+    """What a workload may carry for the member now: the sidecar, or a restore's init container."""
     task_faults: tuple[Fault, ...]
 
     @property
@@ -53,34 +55,18 @@ class Target:
 
     @property
     def is_injected(self) -> bool:
-        """Whether the workload's template has the sidecar as it is wanted now."""
-        return (
-            self.obj is not None and self.sidecar is not None and is_applied(self.obj, self.sidecar)
-        )
+        """Whether the workload's template has the part as it is wanted now."""
+        return self.obj is not None and self.part is not None and self.part.is_in(self.obj)
 
     @property
     def is_marked(self) -> bool:
-        """Whether the workload carries our sidecar at all, perhaps an older one."""
+        """Whether the workload carries our part at all, perhaps an older one."""
         return (
             self.obj is not None
-            and self.sidecar is not None
-            and sidecar.mark_of(self.obj) == sidecar.mark_of(self.sidecar)
-            and sidecar.of(self.obj) is not None
+            and self.part is not None
+            and self.part.slot.mark_of(self.obj) == self.part.mark
+            and self.part.slot.of(self.obj) is not None
         )
-
-
-def is_applied(obj: JsonObject, wanted: JsonObject) -> bool:
-    """Whether mark, fingerprint, image and args of the sidecar are those that are wanted."""
-    template = wanted["spec"]["template"]
-    container = sidecar.of(wanted)
-    found = sidecar.of(obj)
-    return (
-        found is not None
-        and container is not None
-        and sidecar.mark_of(obj) == sidecar.mark_of(wanted)
-        and sidecar.fingerprint_of(obj["spec"]["template"]) == sidecar.fingerprint_of(template)
-        and all(found.get(key) == container[key] for key in ("image", "args"))
-    )
 
 
 def read(
@@ -108,7 +94,7 @@ def _read_one(  # noqa: PLR0917 -- private, and called once
     other = workload.is_held_by(view, found, obj) if found and is_workload else None
     owned = bool(found and is_workload and workload.is_owned(found))
     at = f"{invoker.member_path(index)}.target"
-    problem = mount_problem(found, target, at) if found and is_workload else ""
+    problem = mount_problem(found, target.volume_mounts, at) if found and is_workload else ""
     free = found is not None and is_workload and other is None and not owned and not problem
     return Target(
         index=index,
@@ -119,8 +105,8 @@ def _read_one(  # noqa: PLR0917 -- private, and called once
         holder=f"{other['kind']} {invoker.namespace}/{world.name_of(other)}" if other else "",
         owned=owned,
         mount_problem=problem,
-        sidecar=(
-            sidecar.build(found, invoker=invoker, member=member, repository=repository, image=image)
+        part=(
+            sidecar.part(found, invoker=invoker, member=member, repository=repository, image=image)
             if free and found is not None and repository is not None
             else None
         ),
@@ -130,13 +116,13 @@ def _read_one(  # noqa: PLR0917 -- private, and called once
     )
 
 
-def mount_problem(obj: JsonObject, target: BackupTarget, path: str) -> str:
+def mount_problem(obj: JsonObject, mounts: Sequence[JsonObject], path: str) -> str:
     """The first volume mount that names a volume which the workload does not have."""
     pod = obj["spec"]["template"].get("spec") or {}
     claims = obj["spec"].get("volumeClaimTemplates") or ()
     known = [item["name"] for item in pod.get("volumes") or ()]
     known += [item["metadata"]["name"] for item in claims]
-    for index, mount in enumerate(target.volume_mounts):
+    for index, mount in enumerate(mounts):
         if mount.get("name") not in known:
             problem = f"{obj['kind']} {world.name_of(obj)} has no such volume"
             remedy = f"name one of its volumes ({', '.join(known) or 'it has none'})"
@@ -149,7 +135,7 @@ def mount_problem(obj: JsonObject, target: BackupTarget, path: str) -> str:
 # -- tasks ----------------------------------------------------------------------------------------
 
 
-def task(view: View, member: Member) -> JsonObject | None:
+def task(view: View, member: Member | RestoreMember) -> JsonObject | None:
     return view.get(TASKS, "", member.task.name) if member.task and member.task.name else None
 
 
@@ -168,13 +154,17 @@ def task_faults(
     path = f"{invoker.member_path(index)}.task.name"
     found = task(view, member)
     if found is None:
-        name = member.task.name if member.task else ""
-        yield Fault(path, f"the Task {name!r} does not exist", "create it, or name another one")
+        yield missing_task(member, path)
         return
     if repository is None:
         return
     variables = inputs.variables(invoker, member, repository, session="", host="", image=image)
     yield from tasks.resolve(found, functions_of(view, found), variables).faults
+
+
+def missing_task(member: Member | RestoreMember, path: str) -> Fault:
+    name = member.task.name if member.task else ""
+    return Fault(path, f"the Task {name!r} does not exist", "create it, or name another one")
 
 
 # -- conditions -----------------------------------------------------------------------------------

@@ -16,9 +16,11 @@ from reconciler.api.resources import (
 from reconciler.decisions import world
 from reconciler.decisions.controller import controller_of
 from reconciler.decisions.plan import View
-from reconciler.manifests import sidecar
+from reconciler.manifests import init_container, sidecar
 
 SOURCE = "Workload Controller"
+SLOTS = (sidecar.SLOT, init_container.SLOT)
+"""Everything of ours that a workload may carry."""
 
 
 # -- who may have a sidecar -----------------------------------------------------------------------
@@ -46,7 +48,7 @@ def entitled(view: View, workload: JsonObject) -> JsonObject | None:
     long as that one wants it, else the oldest that does.
     """
     meta = workload["metadata"]
-    kind, _, name = sidecar.mark_of(workload).partition("/")
+    kind, _, name = sidecar.SLOT.mark_of(workload).partition("/")
     marked = world.invoker(view, meta["namespace"], kind, name)
     if marked is not None and wants(view, marked, workload["kind"], meta["name"]):
         return marked
@@ -103,9 +105,13 @@ def pods(view: View, workload: JsonObject) -> list[JsonObject]:
 
 
 def outdated(view: View, workload: JsonObject) -> list[JsonObject]:
-    """The pods that carry another sidecar than the template does, or lack it."""
-    wanted = sidecar.fingerprint_of(workload["spec"]["template"])
-    return [pod for pod in pods(view, workload) if sidecar.fingerprint_of(pod) != wanted]
+    """The pods that carry other parts of ours than the template does, or lack one."""
+    wanted = _fingerprints(workload["spec"]["template"])
+    return [pod for pod in pods(view, workload) if _fingerprints(pod) != wanted]
+
+
+def _fingerprints(pod_or_template: JsonObject) -> list[str]:
+    return [slot.fingerprint_of(pod_or_template) for slot in SLOTS]
 
 
 def is_ready(pod: JsonObject) -> bool:

@@ -120,8 +120,9 @@ def invokers(view: View, namespace: str | None) -> Iterator[JsonObject]:
 def members(obj: JsonObject) -> list[JsonObject]:
     """The members in an invoker's raw spec; whatever is not of the right shape is left out."""
     spec = obj.get("spec") or {}
-    found = spec.get("members") or [] if obj["kind"] == BACKUP_BATCHES.kind else [spec]
-    return [member for member in found if isinstance(member, dict)]
+    found = spec.get("members") if obj["kind"] == BACKUP_BATCHES.kind else [spec]
+    listed = found if isinstance(found, list) else []
+    return [member for member in listed if isinstance(member, dict)]
 
 
 _Answer = TypeVar("_Answer")
@@ -241,6 +242,18 @@ def read_repository(obj: JsonObject) -> tuple[Repository | None, tuple[Fault, ..
     except InvalidObject as error:
         return None, error.faults
     return typed, tuple(validate(typed))
+
+
+def repository_wait(repository: JsonObject, who: str) -> str:
+    """Why a Repository does not list the session or restore that waits for it."""
+    status = status_of(repository)
+    which = f"Repository {name_of(repository)}"
+    phase = status.get("phase") or "Pending"
+    if phase == "Ready":
+        return f"{which} has not let the {who} in yet."
+    bad = [item for item in status.get("conditions") or () if item["status"] == "False"]
+    problem = f": {bad[-1]['message'].rstrip('.')}" if bad else ""
+    return f"{which} is {phase}{problem}."
 
 
 def secret_problem(secret: JsonObject | None, repository: Repository) -> str:

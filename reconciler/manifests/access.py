@@ -22,7 +22,8 @@ _READ = ["get", "list", "watch"]
 _APPLY = ["create", "patch"]
 """A server-side apply is a patch; one that brings an object into being needs ``create`` too."""
 _INVOKERS = ["backupbatches", "backupconfigurations"]
-_FOLLOWED = [*_INVOKERS, "repositories", "backupsessions"]
+_RESTORES = ["restorebatches", "restoresessions"]
+_FOLLOWED = [*_INVOKERS, "repositories", "backupsessions", *_RESTORES]
 
 
 def service_account(namespace: str, name: str) -> JsonObject:
@@ -54,6 +55,11 @@ def job_access(namespace: str, account: str = "") -> tuple[JsonObject, ...]:
     return _access(namespace, account, names.BACKUP_JOB_ACCOUNT, names.job_binding)
 
 
+def restore_job_access(namespace: str, account: str = "") -> tuple[JsonObject, ...]:
+    """What a restore Job needs."""
+    return _access(namespace, account, names.RESTORE_JOB_ACCOUNT, names.restore_binding)
+
+
 def _access(
     namespace: str, account: str, own: str, binding: Callable[[str], str]
 ) -> tuple[JsonObject, ...]:
@@ -67,6 +73,12 @@ def sidecar_access(namespace: str, account: str) -> JsonObject:
     """Lets the service account of a workload's pods do what the sidecar does."""
     name = names.sidecar_binding(account)
     return role_binding(namespace, name, role=names.SIDECAR_ROLE, account=account)
+
+
+def init_container_access(namespace: str, account: str) -> JsonObject:
+    """Lets the service account of a workload's pods do what the init container does."""
+    name = names.init_container_binding(account)
+    return role_binding(namespace, name, role=names.INIT_CONTAINER_ROLE, account=account)
 
 
 def _rule(
@@ -90,12 +102,33 @@ _REPORT = [
     _rule("tell the user what happened", "", ["events"], ["create", "patch"]),
 ]
 
+_RESTORE = [
+    _rule("learn of what it restores, and when its turn has come", STASH, _RESTORES, _READ),
+    _rule(
+        "claim a host and report it",
+        STASH,
+        [f"{each}/status" for each in _RESTORES],
+        ["get", "update"],
+    ),
+    _rule("learn where the backups are", STASH, ["repositories"], ["get"]),
+    _rule("find the paths that were backed up", STASH, _INVOKERS, ["get", "list"]),
+    _rule("tell whether another runner, or a lock's owner, is dead", "", ["pods"], ["get"]),
+    _rule("tell the user what happened", "", ["events"], ["create", "patch"]),
+]
+
 _RULES: dict[str, list[JsonObject]] = {
     # the pods of users run with it, so it reads no Secret: the backend's is mounted
     names.SIDECAR_ROLE: _REPORT,
     names.BACKUP_JOB_ACCOUNT: [
         *_REPORT,
         _rule("report the repository's state", STASH, ["repositories/status"], ["get", "update"]),
+        _rule("find the database", APP_CATALOG, ["appbindings"], ["get"]),
+        _rule("log in to the database", "", ["secrets"], ["get"]),
+    ],
+    # as with the sidecar, the pods of users run with it
+    names.INIT_CONTAINER_ROLE: _RESTORE,
+    names.RESTORE_JOB_ACCOUNT: [
+        *_RESTORE,
         _rule("find the database", APP_CATALOG, ["appbindings"], ["get"]),
         _rule("log in to the database", "", ["secrets"], ["get"]),
     ],
@@ -110,10 +143,10 @@ _RULES: dict[str, list[JsonObject]] = {
         _rule("tell the user what happened", "", ["events"], ["create", "patch"]),
     ],
     names.OPERATOR_ROLE: [
-        _rule("follow what is to be backed up", STASH, _FOLLOWED, _READ),
+        _rule("follow what is to be backed up and restored", STASH, _FOLLOWED, _READ),
         _rule("follow the databases", APP_CATALOG, ["appbindings"], _READ),
         _rule("apply what is built in", STASH, ["functions", "tasks"], [*_READ, *_APPLY]),
-        _rule("set the finalizer", STASH, _INVOKERS, ["patch"]),
+        _rule("set the finalizer", STASH, [*_INVOKERS, *_RESTORES], ["patch"]),
         _rule(
             "adopt a session, and delete it by the history limit",
             STASH,
@@ -137,20 +170,27 @@ _RULES: dict[str, list[JsonObject]] = {
         _rule(
             "find runners, and restart those with an old sidecar", "", ["pods"], [*_READ, "delete"]
         ),
-        _rule("put sidecars in and out", "", ["replicationcontrollers"], [*_READ, "patch"]),
         _rule(
-            "put sidecars in and out",
+            "put sidecars and init containers in and out",
+            "",
+            ["replicationcontrollers"],
+            [*_READ, "patch"],
+        ),
+        _rule(
+            "put sidecars and init containers in and out",
             "apps",
             ["deployments", "statefulsets", "daemonsets", "replicasets"],
             [*_READ, "patch"],
         ),
         _rule(
-            "find targets, and make claims for interim data",
+            "find targets, and make claims for interim data and from claim templates",
             "",
             ["persistentvolumeclaims"],
             [*_READ, "create"],
         ),
-        _rule("run backups and maintenance", "batch", ["jobs"], [*_READ, "create", "delete"]),
+        _rule(
+            "run backups, restores and maintenance", "batch", ["jobs"], [*_READ, "create", "delete"]
+        ),
         _rule("keep the schedule", "batch", ["cronjobs"], [*_READ, *_APPLY]),
         _rule("give Jobs and triggers an account", "", ["serviceaccounts"], [*_READ, *_APPLY]),
         _rule("give accounts their roles", RBAC_GROUP, ["rolebindings"], [*_READ, *_APPLY]),
@@ -159,7 +199,13 @@ _RULES: dict[str, list[JsonObject]] = {
             RBAC_GROUP,
             ["clusterroles"],
             ["bind"],
-            only=[names.SIDECAR_ROLE, names.BACKUP_JOB_ACCOUNT, names.CRON_JOB_ACCOUNT],
+            only=[
+                names.SIDECAR_ROLE,
+                names.BACKUP_JOB_ACCOUNT,
+                names.INIT_CONTAINER_ROLE,
+                names.RESTORE_JOB_ACCOUNT,
+                names.CRON_JOB_ACCOUNT,
+            ],
         ),
         _rule("tell the user what happened", "", ["events"], ["create", "patch"]),
         _rule("let one of several operators lead", LEASES, ["leases"], ["get", "create", "update"]),

@@ -50,6 +50,18 @@ _PVC_ARGS = (
     *_WHOSE,
     _OUTPUT_DIR,
 )
+_RESTORE_PVC_ARGS = (
+    "restore-pvc",
+    *_WHERE,
+    "--hostname=${HOSTNAME:=}",
+    "--source-hostname=${SOURCE_HOSTNAME:=}",
+    "--restore-paths=${RESTORE_PATHS}",
+    "--snapshots=${RESTORE_SNAPSHOTS:=}",
+    "--include=${INCLUDE_PATTERNS:=}",
+    "--exclude=${EXCLUDE_PATTERNS:=}",
+    *_WHOSE,
+    _OUTPUT_DIR,
+)
 _UPDATE_ARGS = (
     "update-status",
     *_WHERE,
@@ -74,10 +86,22 @@ def _database_args(command: str, *own: str) -> tuple[str, ...]:
     )
 
 
+def _database_restore_args(command: str, *own: str) -> tuple[str, ...]:
+    return _database_args(
+        command,
+        *own,
+        "--source-hostname=${SOURCE_HOSTNAME:=}",
+        "--snapshot=${RESTORE_SNAPSHOTS:=}",
+    )
+
+
 _MYSQL_ARGS = _database_args("backup-mysql", "--mysql-args=${args:=--all-databases}")
 _POSTGRES_ARGS = _database_args(
     "backup-postgres", "--backup-cmd=${backupCMD:=pg_dumpall}", "--pg-args=${args:=}"
 )
+
+_RESTORE_MYSQL_ARGS = _database_restore_args("restore-mysql", "--mysql-args=${args:=}")
+_RESTORE_POSTGRES_ARGS = _database_restore_args("restore-postgres", "--pg-args=${args:=}")
 
 
 def _function(
@@ -100,6 +124,10 @@ def functions(image: str) -> tuple[JsonObject, ...]:
         _function("mysql-backup", image, _MYSQL_ARGS, secret),
         _function("mariadb-backup", image, _MYSQL_ARGS, secret),
         _function("postgres-backup", image, _POSTGRES_ARGS, secret),
+        _function("pvc-restore", image, _RESTORE_PVC_ARGS, (_TARGET_MOUNT, *secret)),
+        _function("mysql-restore", image, _RESTORE_MYSQL_ARGS, secret),
+        _function("mariadb-restore", image, _RESTORE_MYSQL_ARGS, secret),
+        _function("postgres-restore", image, _RESTORE_POSTGRES_ARGS, secret),
     )
 
 
@@ -130,6 +158,13 @@ def _step(function: str, params: dict[str, str]) -> JsonObject:
 
 
 def tasks() -> tuple[JsonObject, ...]:
-    """The built-in Tasks: one for claims, one a database."""
-    databases = ("mysql-backup", "mariadb-backup", "postgres-backup")
-    return (_task("pvc-backup", claims=True), *(_task(name, claims=False) for name in databases))
+    """The built-in Tasks: to back up and to restore claims, and each database."""
+    databases = ("mysql", "mariadb", "postgres")
+    return tuple(
+        task
+        for what in ("backup", "restore")
+        for task in (
+            _task(f"pvc-{what}", claims=True),
+            *(_task(f"{name}-{what}", claims=False) for name in databases),
+        )
+    )

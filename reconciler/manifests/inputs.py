@@ -1,14 +1,20 @@
 """The variables that the operator computes for Tasks and Functions (stash-data 6.3).
 
-Called by ``jobs``. Values are plain text: nothing is escaped here, because ``functions`` puts each
-value into a string as a whole.
+Called by ``jobs`` and ``restore_jobs``. Values are plain text: nothing is escaped here, because
+``functions`` puts each value into a string as a whole.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from reconciler.api.backup import BackupTarget, Member, RetentionPolicy
 from reconciler.api.invoker import Invoker
+from reconciler.api.metadata import TargetRef
 from reconciler.api.repository import Repository
+from reconciler.api.resources import JsonObject
+from reconciler.api.restore import RestoreMember, RestoreTarget, Rule
+from reconciler.api.restore_invoker import RestoreInvoker, rule_for
 from reconciler.manifests import volumes
 
 DEFAULT_PATH = "/stash-data"
@@ -41,6 +47,36 @@ def variables(
     }
 
 
+def restore_variables(
+    restore: RestoreInvoker, index: int, repository: Repository, *, host: str, image: str
+) -> dict[str, str]:
+    """The same of a restore. Stash looks for the rule of the alias, here it is the host's, so a
+    target without an alias finds its own too (spec 10.27).
+    """
+    member = restore.members[index]
+    target = member.target or RestoreTarget()
+    rule = rule_for(target.rules, host) or Rule()
+    params = {item.name: item.value for item in (member.task.params if member.task else ())}
+    return {
+        **params,
+        **_of_repository(repository),
+        **_of_place(member, restore.ref(index), target.volume_mounts),
+        **_of_image(image),
+        "NAMESPACE": restore.namespace,
+        "RESTORE_SESSION": restore.name,
+        "INVOKER_KIND": restore.kind,
+        "INVOKER_NAME": restore.name,
+        "HOSTNAME": host,
+        "SOURCE_HOSTNAME": rule.source_host or host,
+        "RESTORE_PATHS": ",".join(rule.paths),
+        "RESTORE_SNAPSHOTS": ",".join(rule.snapshots),
+        "INCLUDE_PATTERNS": ",".join(rule.include),
+        "EXCLUDE_PATTERNS": ",".join(rule.exclude),
+        "TARGET_APP_REPLICAS": str(1 if target.replicas is None else target.replicas),
+        "PROMETHEUS_JOB_NAME": restore.name,
+    }
+
+
 def _of_repository(repository: Repository) -> dict[str, str]:
     backend = repository.spec.backend
     optional = {
@@ -60,20 +96,27 @@ def _of_repository(repository: Repository) -> dict[str, str]:
 
 def _of_target(member: Member) -> dict[str, str]:
     target = member.target or BackupTarget()
-    mounts = target.volume_mounts
-    caching = not (member.temp_dir and member.temp_dir.disable_caching)
-    interim = "" if member.interim_volume_template else volumes.TMP_PATH
     found = {
-        "TARGET_NAME": target.ref.name,
-        "TARGET_KIND": target.ref.kind,
-        "TARGET_MOUNT_PATH": str(mounts[0]["mountPath"]) if mounts else DEFAULT_PATH,
+        **_of_place(member, target.ref, target.volume_mounts),
         "TARGET_PATHS": ",".join(target.paths) or DEFAULT_PATH,
-        "ENABLE_CACHE": str(caching).lower(),
-        "INTERIM_DATA_DIR": f"{interim}/{_INTERIM_DATA}",
     }
     if target.exclude:
         found["EXCLUDE_PATTERNS"] = ",".join(target.exclude)
     return found
+
+
+def _of_place(
+    member: Member | RestoreMember, ref: TargetRef, mounts: Sequence[JsonObject]
+) -> dict[str, str]:
+    caching = not (member.temp_dir and member.temp_dir.disable_caching)
+    interim = "" if member.interim_volume_template else volumes.TMP_PATH
+    return {
+        "TARGET_NAME": ref.name,
+        "TARGET_KIND": ref.kind,
+        "TARGET_MOUNT_PATH": str(mounts[0]["mountPath"]) if mounts else DEFAULT_PATH,
+        "ENABLE_CACHE": str(caching).lower(),
+        "INTERIM_DATA_DIR": f"{interim}/{_INTERIM_DATA}",
+    }
 
 
 def _of_retention(policy: RetentionPolicy) -> dict[str, str]:

@@ -6,7 +6,7 @@ Called by the session and repository decisions. Shape and names of the backup Jo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
@@ -15,6 +15,7 @@ from reconciler.api.decoding import encode
 from reconciler.api.invoker import Invoker
 from reconciler.api.repository import Repository
 from reconciler.api.resources import JOBS, JsonObject
+from reconciler.api.restore import RestoreMember
 from reconciler.api.runtime import RuntimeSettings
 from reconciler.errors import Fault
 from reconciler.manifests import inputs, labels, names, runtime, security, tasks, volumes
@@ -49,14 +50,19 @@ def backup(
     name = session["metadata"]["name"]
     variables = inputs.variables(invoker, member, repository, session=name, host=host, image=image)
     resolved = tasks.resolve(task, functions, variables)
-    claim = _interim_claim(member, invoker, session, index)
-    pod = _backup_pod(member, repository, session, resolved, claim)
+    claim = interim_claim(
+        member.interim_volume_template, session, lambda own: names.interim_claim(name, index, own)
+    )
+    fence = {"name": "BACKUP_SESSION_UID", "value": session["metadata"]["uid"]}
+    pod = pod_of_task(
+        member, repository, resolved, claim, account=names.BACKUP_JOB_ACCOUNT, env=[fence]
+    )
     own = {
         **labels.offshoot(invoker.metadata.labels),
         **labels.of_invoker(invoker.kind, invoker.name),
         labels.TASK: "backup",
     }
-    job = _job(
+    job = job_of(
         names.backup_job(name, index),
         invoker.namespace,
         own,
@@ -67,31 +73,34 @@ def backup(
     return Built(job, claim, resolved.faults)
 
 
-def _backup_pod(
-    member: Member,
+def pod_of_task(
+    member: Member | RestoreMember,
     repository: Repository,
-    session: JsonObject,
     resolved: tasks.Resolved,
     claim: JsonObject | None,
+    *,
+    account: str,
+    env: Sequence[JsonObject],
+    more: Sequence[tuple[JsonObject, JsonObject | None]] = (),
 ) -> JsonObject:
+    """The pod of a member's Task. ``more``: volumes of its own, each with its mount, if any."""
     settings = member.runtime_settings or RuntimeSettings()
     of_container = encode(settings.container) if settings.container else {}
     local = encode(repository.spec.backend).get("local")
     shared = [volumes.mount(volumes.TMP, volumes.TMP_PATH), *volumes.local_mount(local)]
-    more = [volumes.temporary(encode(member.temp_dir) if member.temp_dir else {})]
+    own = [volumes.temporary(encode(member.temp_dir) if member.temp_dir else {})]
     if claim:
         shared.append(volumes.mount(volumes.INTERIM, volumes.INTERIM_PATH))
-        source = {"claimName": claim["metadata"]["name"]}
-        more.append({"name": volumes.INTERIM, "persistentVolumeClaim": source})
-    env = [
-        *volumes.runner_environment(),
-        {"name": "BACKUP_SESSION_UID", "value": session["metadata"]["uid"]},
-    ]
+        own.append(volumes.of_claim(volumes.INTERIM, claim["metadata"]["name"]))
+    shared += [mount for _, mount in more if mount]
+    own += [volume for volume, _ in more]
+    every = [*volumes.runner_environment(), *env]
     steps = [
-        runtime.container(_with(step, env, shared), of_container) for step in resolved.containers
+        runtime.container(_with(step, every, shared), of_container) for step in resolved.containers
     ]
-    all_volumes = volumes.merged(list(resolved.volumes), [*more, *volumes.local_volume(local)])
-    return runtime.pod(_pod(steps, all_volumes), encode(settings.pod) if settings.pod else {})
+    all_volumes = volumes.merged(list(resolved.volumes), [*own, *volumes.local_volume(local)])
+    pod = _pod(steps, all_volumes, account)
+    return runtime.pod(pod, encode(settings.pod) if settings.pod else {})
 
 
 def _with(step: JsonObject, env: Sequence[JsonObject], mounts: Sequence[JsonObject]) -> JsonObject:
@@ -101,41 +110,44 @@ def _with(step: JsonObject, env: Sequence[JsonObject], mounts: Sequence[JsonObje
     return {**step, "env": [*step.get("env", ()), *env], "volumeMounts": joined}
 
 
-def _pod(steps: Sequence[JsonObject], pod_volumes: Sequence[JsonObject]) -> JsonObject:
+def _pod(
+    steps: Sequence[JsonObject],
+    pod_volumes: Sequence[JsonObject],
+    account: str = names.BACKUP_JOB_ACCOUNT,
+) -> JsonObject:
     """All steps but the last are init containers, so they run one after another."""
     first = {"initContainers": list(steps[:-1])} if len(steps) > 1 else {}
     return {
         "restartPolicy": "Never",
-        "serviceAccountName": names.BACKUP_JOB_ACCOUNT,
+        "serviceAccountName": account,
         **first,
         "containers": list(steps[-1:]),
         "volumes": list(pod_volumes),
     }
 
 
-def _interim_claim(
-    member: Member, invoker: Invoker, session: JsonObject, index: int
+def interim_claim(
+    template: JsonObject | None, owner: JsonObject, name: Callable[[str], str]
 ) -> JsonObject | None:
-    template = member.interim_volume_template
+    """The claim for data on its way; it lives and dies with its owner."""
     if not template:
         return None
     meta = template.get("metadata") or {}
-    name = names.interim_claim(session["metadata"]["name"], index, meta.get("name") or "interim")
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
         "metadata": {
-            "name": name,
-            "namespace": invoker.namespace,
+            "name": name(meta.get("name") or "interim"),
+            "namespace": owner["metadata"]["namespace"],
             "labels": {**(meta.get("labels") or {}), **labels.COMMON},
             "annotations": dict(meta.get("annotations") or {}),
-            "ownerReferences": [labels.owner(session)],
+            "ownerReferences": [labels.owner(owner)],
         },
         "spec": template.get("spec") or {},
     }
 
 
-def _job(
+def job_of(
     name: str,
     namespace: str,
     own: Mapping[str, str],
@@ -205,7 +217,7 @@ def of_repository(
         labels.REPOSITORY: names.limited(repository.metadata.name),
     }
     pod = _repository_pod(repository, errand.args, settings or RuntimeSettings(), image)
-    return _job(
+    return job_of(
         errand.name,
         repository.metadata.namespace,
         own,

@@ -16,7 +16,7 @@ INVOKER_KIND = f"{STASH}/invoker-type"
 INVOKER_NAME = f"{STASH}/invoker-name"
 REPOSITORY = "tandem.appscode.com/repository"
 TASK = "tandem.appscode.com/task"
-"""What a Job of ours is for: ``backup``, ``init`` or ``maintain``."""
+"""What a Job of ours is for: ``backup``, ``restore``, ``init`` or ``maintain``."""
 SESSION = "tandem.appscode.com/session"
 """Annotation of a maintenance Job and its pod: the session that they follow."""
 SLOT = "tandem.appscode.com/slot"
@@ -29,15 +29,27 @@ SIDECAR_HASH = f"{STASH}/last-applied-backup-invoker-hash"
 """Pod-template annotation: what the sidecar container depends on, hashed."""
 SIDECAR_INVOKER = "tandem.appscode.com/invoker"
 """Annotation of a workload and its pods: ``Kind/name`` of the invoker whose sidecar they carry."""
+RESTORE_HASH = f"{STASH}/last-applied-restore-invoker-hash"
+"""Pod-template annotation: what the init container of a restore depends on, hashed."""
+RESTORE_INVOKER = "tandem.appscode.com/restore-invoker"
+"""Annotation of a workload and its pods: ``Kind/name`` of the restore whose init container they
+carry."""
+
+RESTORE_UID = "tandem.appscode.com/restore-uid"
+"""Annotation of a claim: the uid of the restore that made it from a template."""
+
 OWN_KEYS = (COMPONENT, MANAGED_BY)
 
 COMMON: Mapping[str, str] = {COMPONENT: "stash-backup", MANAGED_BY: STASH}
+OF_RESTORE: Mapping[str, str] = {COMPONENT: "stash-restore", MANAGED_BY: STASH}
 
 
-def offshoot(user_labels: Mapping[str, str] | None) -> dict[str, str]:
+def offshoot(
+    user_labels: Mapping[str, str] | None, common: Mapping[str, str] = COMMON
+) -> dict[str, str]:
     """The invoker's own labels overlaid with the common ones (Stash's offshoot labels)."""
     kept = {key: value for key, value in (user_labels or {}).items() if not _of_stash(key)}
-    return {**kept, **COMMON}
+    return {**kept, **common}
 
 
 def _of_stash(key: str) -> bool:

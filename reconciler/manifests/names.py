@@ -15,9 +15,12 @@ LABEL_LIMIT = 63
 """Names that end up in a label (a Job's, a host's) may have no more characters (RFC 1123)."""
 
 SIDECAR = "stash"
+INIT_CONTAINER = "stash-init"
 CRON_JOB_ACCOUNT = "stash-cron-job"
 BACKUP_JOB_ACCOUNT = "stash-backup-job"
 SIDECAR_ROLE = "stash-sidecar"
+RESTORE_JOB_ACCOUNT = "stash-restore-job"
+INIT_CONTAINER_ROLE = "stash-restore-init-container"
 OPERATOR_ROLE = "tandem-operator"
 FINALIZER = "stash.appscode.com"
 
@@ -52,6 +55,12 @@ def retry_session(first: str, number: int) -> str:
     return limited(f"{first}-retry-{number}")
 
 
+def restore_job(restore: str, index: int, ordinal: str | None) -> str:
+    """One a target; of claim templates, one an ordinal."""
+    tail = "" if ordinal is None else f"-{ordinal}"
+    return limited(f"stash-restore-{restore}-{index}{tail}")
+
+
 def init_job(repository: str, *facts: str) -> str:
     return limited(f"stash-init-{repository}-{digest(*facts)}")
 
@@ -62,6 +71,17 @@ def maintain_job(repository: str, session_uid: str) -> str:
 
 def sidecar_binding(service_account: str) -> str:
     return limited(f"{SIDECAR_ROLE}-{service_account}")
+
+
+def init_container_binding(service_account: str) -> str:
+    return limited(f"{INIT_CONTAINER_ROLE}-{service_account}")
+
+
+def restore_binding(service_account: str) -> str:
+    """The binding of a service account that a user named for the restore Jobs of a member."""
+    if service_account == RESTORE_JOB_ACCOUNT:
+        return RESTORE_JOB_ACCOUNT
+    return limited(f"{RESTORE_JOB_ACCOUNT}-{service_account}")
 
 
 def job_binding(service_account: str) -> str:
@@ -78,9 +98,10 @@ def cron_binding(service_account: str) -> str:
     return limited(f"{CRON_JOB_ACCOUNT}-{service_account}")
 
 
-def interim_claim(session: str, index: int, template: str) -> str:
+def interim_claim(owner: str, index: int, template: str, ordinal: str | None = None) -> str:
     """The claim for interim data. The member's index keeps two members apart (spec 10.50)."""
-    return limited(f"{session}-{index}-{template}")
+    tail = "" if ordinal is None else f"-{ordinal}"
+    return limited(f"{owner}-{index}-{template}{tail}")
 
 
 def container(function: str, index: int) -> str:

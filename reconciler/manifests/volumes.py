@@ -17,6 +17,11 @@ SIDECAR_SECRET = "stash-secret-volume"  # noqa: S105 -- the name of a volume
 JOB_SECRET = "secret-volume"  # noqa: S105 -- the name of a volume
 LOCAL = "stash-local"
 INTERIM = "stash-interim-volume"
+INIT_TMP = "stash-init-tmp-dir"
+INIT_SECRET = "stash-init-secret-volume"  # noqa: S105 -- the name of a volume
+INIT_LOCAL = "stash-init-local"
+"""The init container's volumes have names of their own: the restore beside a sidecar may be from
+another Repository, with another Secret."""
 
 TMP_PATH = "/tmp"  # noqa: S108 -- the mount path of the volume tmp-dir, as in Stash
 POD_INFO_PATH = "/etc/stash"
@@ -25,10 +30,10 @@ JOB_SECRET_PATH = "/etc/repository/secret"  # noqa: S105 -- a path
 INTERIM_PATH = f"/{INTERIM}"
 
 
-def temporary(temp_dir: Mapping[str, Any]) -> JsonObject:
+def temporary(temp_dir: Mapping[str, Any], name: str = TMP) -> JsonObject:
     """restic's temporary files and cache; ``temp_dir`` is a member's ``tempDir``."""
     wanted = {key: temp_dir[key] for key in ("medium", "sizeLimit") if temp_dir.get(key)}
-    return {"name": TMP, "emptyDir": wanted}
+    return {"name": name, "emptyDir": wanted}
 
 
 def pod_info() -> JsonObject:
@@ -36,33 +41,37 @@ def pod_info() -> JsonObject:
     return {"name": POD_INFO, "downwardAPI": {"items": [item]}}
 
 
-def sidecar_secret(secret: str) -> JsonObject:
+def sidecar_secret(secret: str, name: str = SIDECAR_SECRET) -> JsonObject:
     """Optional: a backend Secret that is deleted must never keep the user's pods from starting."""
-    return {"name": SIDECAR_SECRET, "secret": {"secretName": secret, "optional": True}}
+    return {"name": name, "secret": {"secretName": secret, "optional": True}}
 
 
 def job_secret(secret: str) -> JsonObject:
     return {"name": JOB_SECRET, "secret": {"secretName": secret}}
 
 
+def of_claim(name: str, claim: str) -> JsonObject:
+    return {"name": name, "persistentVolumeClaim": {"claimName": claim}}
+
+
 def mount(name: str, path: str, **more: Any) -> JsonObject:
     return {"name": name, "mountPath": path, **more}
 
 
-def local_volume(local: Mapping[str, Any] | None) -> list[JsonObject]:
+def local_volume(local: Mapping[str, Any] | None, name: str = LOCAL) -> list[JsonObject]:
     """The volume of a ``local`` backend, or nothing for another backend."""
     if local is None:
         return []
     source = {key: value for key, value in local.items() if key not in ("mountPath", "subPath")}
-    return [{"name": LOCAL, **source}]
+    return [{"name": name, **source}]
 
 
-def local_mount(local: Mapping[str, Any] | None) -> list[JsonObject]:
+def local_mount(local: Mapping[str, Any] | None, name: str = LOCAL) -> list[JsonObject]:
     """The mount of a ``local`` backend, or nothing for another backend."""
     if local is None:
         return []
     more = {"subPath": local["subPath"]} if local.get("subPath") else {}
-    return [mount(LOCAL, str(local["mountPath"]), **more)]
+    return [mount(name, str(local["mountPath"]), **more)]
 
 
 def without_paths_of(mounts: list[JsonObject], first: list[JsonObject]) -> list[JsonObject]:

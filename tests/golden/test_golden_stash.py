@@ -21,7 +21,7 @@ from reconciler.api.decoding import decode
 from reconciler.api.invoker import Invoker, decode_invoker
 from reconciler.api.repository import Repository
 from reconciler.api.resources import CRON_JOBS_V1BETA1
-from reconciler.manifests import access, catalog, cron_job, jobs, sidecar
+from reconciler.manifests import access, catalog, cron_job, injection, jobs, sidecar
 
 HERE = Path(__file__).parent / "stash_rc6"
 IMAGE = "local/stash:v0.9.0-rc.6"
@@ -32,7 +32,7 @@ LEAST = "least privilege, each rule with a reason; Stash grants * on its whole g
 SHARED = "access rules are shared by the batches of a namespace, so they have other names"
 SEEN = "the agent reads it from the Repository or the invoker itself"
 METRICS = "metrics are exported from the objects in the cluster, not pushed (spec 10.55)"
-RESTORE = "restores are not part of this milestone"
+RESTORE = "as in v0.10: a restore is named by kind and name, for there are two kinds"
 
 
 @attrs.frozen
@@ -183,13 +183,16 @@ WANTED = (
     Wanted("Function/*", "metadata.labels.*", "what is built in can be told from what is not"),
     Wanted("Task/*", "metadata.labels.*", "what is built in can be told from what is not"),
     # -- whole objects --
-    Wanted("Function/pvc-restore", "*", RESTORE),
-    Wanted("Task/pvc-restore", "*", RESTORE),
     *(
-        Wanted(f"{kind}/{name}-backup", "*", "a separate addon image in Stash, built in here")
-        for kind in ("Function", "Task")
-        for name in ("mysql", "mariadb", "postgres")
+        Wanted("Function/pvc-restore", f"*.args[[]--{flag}]", RESTORE)
+        for flag in ("invoker-kind", "source-hostname", "include")
     ),
+    *(
+        Wanted(f"{kind}/{name}", "*", "a separate addon image in Stash, built in here")
+        for kind in ("Function", "Task")
+        for name in ("mysql-*", "mariadb-*", "postgres-*")
+    ),
+    Wanted("ClusterRole/stash-restore-*", "*", "Stash makes them with its first restore"),
     Wanted("ClusterRole/tandem-operator", "*", "in Stash a matter of its Helm chart"),
     Wanted("ServiceAccount/*", "*", SHARED),
     Wanted("RoleBinding/*", "*", SHARED),
@@ -234,13 +237,14 @@ def built() -> Iterator[dict[str, Any]]:
     yield cron_job.build(batch, resource=CRON_JOBS_V1BETA1, image=IMAGE, suspended=False)
     for index, (kind, name) in enumerate((("Deployment", "wordpress"), ("StatefulSet", "cache"))):
         workload = input_of(kind, name)
-        applied = sidecar.build(
+        part = sidecar.part(
             workload,
             invoker=batch,
             member=batch.members[index],
             repository=repository(),
             image=IMAGE,
         )
+        applied = injection.compose(workload, part)
         whole = overlaid(workload, applied)
         del whole["metadata"]["uid"]  # a precondition, as the golden objects have none
         yield whole

@@ -837,4 +837,4 @@ def test_a_session_whose_maintenance_has_no_job_yet_is_left_alone(ready, make):
 
 def test_deciding_twice_gives_the_same_plan(running, make):
     assert decide(running, make) == decide(running, make)
-    assert sidecar.mark_of(running.at("Pod", "front-1")) == MARK
+    assert sidecar.SLOT.mark_of(running.at("Pod", "front-1")) == MARK

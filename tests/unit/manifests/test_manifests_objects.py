@@ -10,7 +10,17 @@ from reconciler.api.decoding import decode
 from reconciler.api.invoker import decode_invoker
 from reconciler.api.repository import Repository
 from reconciler.api.resources import CRON_JOBS
-from reconciler.manifests import access, catalog, cron_job, jobs, labels, names, runtime, sidecar
+from reconciler.manifests import (
+    access,
+    catalog,
+    cron_job,
+    injection,
+    jobs,
+    labels,
+    names,
+    runtime,
+    sidecar,
+)
 
 IMAGE = "tandem/tandem:test"
 NAMES = st.from_regex(r"[a-z0-9]([-a-z0-9.]{0,80}[a-z0-9])?", fullmatch=True)
@@ -65,17 +75,13 @@ WORKLOAD = {
 
 def applied(invoker=None, repo=None):
     invoker = invoker or batch()
-    return sidecar.build(
-        WORKLOAD,
-        invoker=invoker,
-        member=invoker.members[0],
-        repository=repo or repository(),
-        image=IMAGE,
-    )
+    member, repo = invoker.members[0], repo or repository()
+    part = sidecar.part(WORKLOAD, invoker=invoker, member=member, repository=repo, image=IMAGE)
+    return injection.compose(WORKLOAD, part)
 
 
 def container(obj):
-    return sidecar.of(obj)
+    return sidecar.SLOT.of(obj)
 
 
 def mounts(item):
@@ -225,7 +231,7 @@ def test_temp_dir_and_container_settings_reach_the_sidecar():
 
 
 def fingerprint(found):
-    return sidecar.fingerprint_of(found["spec"]["template"])
+    return sidecar.SLOT.fingerprint_of(found["spec"]["template"])
 
 
 def test_the_fingerprint_changes_with_what_the_sidecar_depends_on_and_with_nothing_else():
@@ -237,7 +243,7 @@ def test_the_fingerprint_changes_with_what_the_sidecar_depends_on_and_with_nothi
 
 
 def test_removal_applies_nothing_but_the_identity():
-    assert sidecar.removal(WORKLOAD) == {
+    assert injection.removal(WORKLOAD) == {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {"name": "front", "namespace": "shop", "uid": "w"},
@@ -245,9 +251,9 @@ def test_removal_applies_nothing_but_the_identity():
 
 
 def test_a_workload_or_pod_without_ours_says_so():
-    assert sidecar.of(WORKLOAD) is None
-    assert sidecar.of({"spec": {"containers": [{"name": "stash"}]}}) == {"name": "stash"}
-    assert sidecar.mark_of(WORKLOAD) == sidecar.fingerprint_of(WORKLOAD) == ""
+    assert sidecar.SLOT.of(WORKLOAD) is None
+    assert sidecar.SLOT.of({"spec": {"containers": [{"name": "stash"}]}}) == {"name": "stash"}
+    assert sidecar.SLOT.mark_of(WORKLOAD) == sidecar.SLOT.fingerprint_of(WORKLOAD) == ""
 
 
 # -- the trigger ----------------------------------------------------------------------------------
@@ -429,13 +435,13 @@ def test_no_role_of_the_data_side_may_change_specs_or_run_commands():
             assert "pods/exec" not in rule["resources"]
 
 
-def test_only_jobs_of_backups_read_secrets_because_databases_have_logins():
+def test_only_jobs_of_databases_read_secrets_because_databases_have_logins():
     readers = [
         role["metadata"]["name"]
         for role in access.CLUSTER_ROLES
         if any("secrets" in rule["resources"] for rule in role["rules"])
     ]
-    assert readers == ["stash-backup-job", "tandem-operator"]
+    assert readers == ["stash-backup-job", "stash-restore-job", "tandem-operator"]
 
 
 def test_the_operator_binds_the_roles_of_the_data_side_and_no_others():

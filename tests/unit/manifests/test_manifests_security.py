@@ -12,7 +12,7 @@ from reconciler.api.invoker import decode_invoker
 from reconciler.api.repository import Repository
 from reconciler.api.resources import CRON_JOBS
 from reconciler.api.runtime import RuntimeSettings
-from reconciler.manifests import catalog, cron_job, installation, jobs, security, sidecar
+from reconciler.manifests import catalog, cron_job, injection, installation, jobs, security, sidecar
 
 IMAGE = "registry.example/tandem:1"
 OTHER = "registry.example/addon:1"
@@ -115,13 +115,15 @@ def trigger(settings=None):
 
 def beside(settings=None, **pod):
     invoking = invoker(settings=settings)
-    made = sidecar.build(
-        workload(**pod),
+    of = workload(**pod)
+    part = sidecar.part(
+        of,
         invoker=invoking,
         member=invoking.members[0],
         repository=repository(),
         image=IMAGE,
     )
+    made = injection.compose(of, part)
     return made["spec"]["template"]["spec"]
 
 

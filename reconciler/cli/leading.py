@@ -17,10 +17,11 @@ from reconciler.cluster.port import Port
 from reconciler.engine.clock import Clock
 from reconciler.engine.leader import LeaderElector, Terms
 from reconciler.errors import TemporaryError
+from reconciler.manifests import names
 
 logger = logging.getLogger(__name__)
 
-LEASE = "tandem-operator"
+LEASE = names.LEASE
 READ_SECONDS = 4.0
 """The patience of the lease's own client: a renewal may fail twice within the renew deadline."""
 

@@ -145,7 +145,6 @@ _RULES: dict[str, list[JsonObject]] = {
     names.OPERATOR_ROLE: [
         _rule("follow what is to be backed up and restored", STASH, _FOLLOWED, _READ),
         _rule("follow the databases", APP_CATALOG, ["appbindings"], _READ),
-        _rule("apply what is built in", STASH, ["functions", "tasks"], [*_READ, *_APPLY]),
         _rule("set the finalizer", STASH, [*_INVOKERS, *_RESTORES], ["patch"]),
         _rule(
             "adopt a session, and delete it by the history limit",
@@ -208,29 +207,68 @@ _RULES: dict[str, list[JsonObject]] = {
             ],
         ),
         _rule("tell the user what happened", "", ["events"], ["create", "patch"]),
-        _rule("let one of several operators lead", LEASES, ["leases"], ["get", "create", "update"]),
     ],
 }
 
+_OPERATORS: dict[str, list[JsonObject]] = {
+    names.OPERATOR_CATALOG_ROLE: [
+        _rule("apply what is built in", STASH, ["functions", "tasks"], [*_READ, *_APPLY]),
+    ],
+    names.OPERATOR_OWN_ROLE: [
+        _rule("read the image that sidecars and Jobs are to run", "", ["pods"], ["get"]),
+        # a rule with names cannot allow create: the name is not known then
+        _rule("let one of several operators lead", LEASES, ["leases"], ["create"]),
+        _rule(
+            "let one of several operators lead",
+            LEASES,
+            ["leases"],
+            ["get", "update"],
+            only=[names.LEASE],
+        ),
+    ],
+}
+"""What the operator needs besides ``OPERATOR_ROLE``, whichever namespaces it looks after: of the
+cluster, and in its own namespace."""
+
 
 def reasons(role: str) -> tuple[tuple[str, str], ...]:
-    """(what, why) for each rule of a cluster role: for documentation."""
+    """(what, why) for each rule of a role: for documentation."""
     return tuple(
         (f"{'/'.join(rule['resources'])}: {', '.join(rule['verbs'])}", rule["why"])
-        for rule in _RULES[role]
+        for rule in {**_RULES, **_OPERATORS}[role]
     )
 
 
 def _cluster_role(name: str) -> JsonObject:
-    rules = [{k: v for k, v in rule.items() if k != "why"} for rule in _RULES[name]]
     return {
         "apiVersion": r.CLUSTER_ROLES.api_version,
         "kind": "ClusterRole",
         "metadata": {"name": name, "labels": dict(labels.COMMON)},
-        "rules": rules,
+        "rules": _bare({**_RULES, **_OPERATORS}[name]),
     }
+
+
+def _bare(rules: list[JsonObject]) -> list[JsonObject]:
+    return [{key: rule[key] for key in rule if key != "why"} for rule in rules]
 
 
 CLUSTER_ROLES: tuple[JsonObject, ...] = tuple(_cluster_role(name) for name in _RULES)
 """To be installed with the operator. The last is its own: by the verb ``bind`` it may bind the
 others, whose rights it need not have, and no role besides."""
+
+OPERATOR_CATALOG_ROLE: JsonObject = _cluster_role(names.OPERATOR_CATALOG_ROLE)
+"""For the kinds of ours that have no namespace."""
+
+
+def own_role(namespace: str) -> JsonObject:
+    """What the operator does in its own namespace, for itself."""
+    return {
+        "apiVersion": r.ROLES.api_version,
+        "kind": r.ROLES.kind,
+        "metadata": {
+            "name": names.OPERATOR_OWN_ROLE,
+            "namespace": namespace,
+            "labels": dict(labels.COMMON),
+        },
+        "rules": _bare(_OPERATORS[names.OPERATOR_OWN_ROLE]),
+    }

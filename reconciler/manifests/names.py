@@ -22,6 +22,9 @@ SIDECAR_ROLE = "stash-sidecar"
 RESTORE_JOB_ACCOUNT = "stash-restore-job"
 INIT_CONTAINER_ROLE = "stash-restore-init-container"
 OPERATOR_ROLE = "tandem-operator"
+OPERATOR_CATALOG_ROLE = "tandem-operator-catalog"
+OPERATOR_OWN_ROLE = "tandem-operator-own"
+LEASE = "tandem-operator"
 FINALIZER = "stash.appscode.com"
 
 

@@ -133,12 +133,6 @@ def wait_for(look: Callable[[], Any], what: str, seconds: float = 150.0) -> Any:
     return found
 
 
-def binding(namespace: str, account: str) -> JsonObject:
-    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": account}
-    subject = {"kind": "ServiceAccount", "name": account, "namespace": namespace}
-    return {"metadata": {"name": account}, "roleRef": role, "subjects": [subject]}
-
-
 def listed(client: Client, resource: Resource) -> bool:
     try:
         return client.list(resource) is not None

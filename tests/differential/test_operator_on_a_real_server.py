@@ -1,6 +1,6 @@
 """Tandem's operator against a real control plane of the oldest Kubernetes that is supported.
 
-The same loop as on the embedded server, as the service account that ``deploy/base/roles.yaml``
+The same loop as on the embedded server, as the service account that ``deploy/base/``
 provides for, stepped on one thread. Kubernetes' own controllers make the Jobs, Pods and garbage
 collection; see ``real_operator_world`` for what stands in for nodes and agents.
 """
@@ -26,7 +26,6 @@ from real_operator_world import (
     Counting,
     World,
     batch,
-    binding,
     claim,
     containers,
     golden,
@@ -44,14 +43,25 @@ from reconciler.api import conditions as c
 from reconciler.api import crds
 from reconciler.api import resources as r
 from reconciler.api.resources import JsonObject
-from reconciler.cli import operating
+from reconciler.cli import leading, operating
 from reconciler.cluster.client import Client
 from reconciler.decisions.plan import Settings
-from reconciler.engine.leader import LeaderElector
 from reconciler.errors import Forbidden
 from reconciler.manifests import names
 
 pytestmark = pytest.mark.real_cluster
+
+INSTALLED = {
+    resource.kind: resource
+    for resource in (
+        r.NAMESPACES,
+        r.SERVICE_ACCOUNTS,
+        r.ROLES,
+        r.ROLE_BINDINGS,
+        r.CLUSTER_ROLES,
+        r.CLUSTER_ROLE_BINDINGS,
+    )
+}
 
 
 @pytest.fixture(scope="module")
@@ -68,15 +78,9 @@ def cluster(real_cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> Clus
     admin = made.admin
     for definition in crds.crds():
         admin.apply(r.CUSTOM_RESOURCE_DEFINITIONS, definition, field_manager="install")
-    for role in yaml.safe_load_all((ROOT / "deploy" / "base" / "roles.yaml").read_text()):
-        admin.apply(r.CLUSTER_ROLES, role, field_manager="install")
-    namespace, account = OPERATOR
-    for resource, obj in (
-        (r.NAMESPACES, {"metadata": {"name": namespace}}),
-        (r.SERVICE_ACCOUNTS, {"metadata": {"name": account, "namespace": namespace}}),
-        (r.CLUSTER_ROLE_BINDINGS, binding(namespace, account)),
-    ):
-        admin.apply(resource, obj, field_manager="install")
+    for file in ("namespace", "roles", "account"):
+        for obj in yaml.safe_load_all((ROOT / "deploy" / "base" / f"{file}.yaml").read_text()):
+            admin.apply(INSTALLED[obj["kind"]], obj, field_manager="install")
     for kind in crds.KINDS:
         wait_for(lambda kind=kind: listed(admin, kind.resource), f"{kind.resource.plural} served")
     operating.install_builtins(made.as_account(*OPERATOR), Settings())
@@ -280,9 +284,10 @@ def test_nobody_of_ours_may_do_more_than_the_roles_say(world: World) -> None:
     }
     _refused(lambda: operator.create(r.ROLE_BINDINGS, too_much))
     _refused(lambda: operator.delete(r.DEPLOYMENTS, place, "pages"))
-    elector = LeaderElector(operator, CLOCK, namespace=OPERATOR[0], name="one", identity="me")
+    _refused(lambda: operator.create(r.LEASES, {"metadata": {"name": "x", "namespace": place}}))
+    elector = leading.elector(operator, CLOCK, OPERATOR[0], {"POD_NAME": "me"})
     elector.run(elector.stop, lambda: None)
-    assert world.admin.get(r.LEASES, OPERATOR[0], "one")
+    assert world.admin.get(r.LEASES, OPERATOR[0], names.LEASE)
     assert world.find("BackupSession", session)
 
 

@@ -47,21 +47,24 @@ def operator(objects):
 
 
 def test_the_generated_files_are_fresh_and_there_are_no_others():
-    written = {
-        str(path.relative_to(ROOT)): path.read_text()
-        for path in (*ROOT.glob("deploy/base/*"), ROOT / "crds" / "Kustomization")
-    }
-    assert written == deployment.render(), "run python -m reconciler.cli.deployment"
+    wanted = deployment.render()
+    written = {path: (ROOT / path).read_text() for path in wanted}
+    assert written == wanted, "run python -m reconciler.cli.deployment"
+    assert {f"deploy/base/{path.name}" for path in ROOT.glob("deploy/base/*")} <= set(wanted)
 
 
 def test_the_roles_to_install_are_those_that_the_operator_binds():
     text = (ROOT / "deploy" / "base" / "roles.yaml").read_text()
-    assert tuple(yaml.safe_load_all(text)) == access.CLUSTER_ROLES
+    found = tuple(yaml.safe_load_all(text))
+    assert found[: len(access.CLUSTER_ROLES)] == access.CLUSTER_ROLES
+
+
+def test_every_rule_of_a_role_has_its_reason_above_it():
+    text = (ROOT / "deploy" / "base" / "roles.yaml").read_text()
+    assert len(re.findall(r"^# .+\n- apiGroups", text, re.MULTILINE)) == text.count("- apiGroups")
 
 
 def test_the_command_writes_the_files(tmp_path):
-    for folder in ("deploy/base", "crds"):
-        (tmp_path / folder).mkdir(parents=True)
     deployment.main(tmp_path)
     for path, text in deployment.render().items():
         assert (tmp_path / path).read_text() == text
@@ -115,3 +118,83 @@ def test_the_build_context_holds_what_the_package_is_made_of():
     packages = setup["options.packages.find"]["include"].replace("*", "").split()
     described = setup["metadata"]["long_description"].removeprefix("file:").strip()
     assert {"setup.cfg", "pyproject.toml", described, "LICENSE", *packages} == set(kept)
+
+
+@with_kubectl
+@each_folder
+def test_what_the_operator_is_started_with_is_what_its_command_line_knows(folder):
+    page = (ROOT / "docs" / "cli.md").read_text()
+    options = page.partition("## tandem run")[2].partition("\n## ")[0]
+    (container,) = operator(built(folder))["spec"]["template"]["spec"]["containers"]
+    assert container["command"] == ["tandem", "run"]
+    for argument in container["args"]:
+        assert f"`{argument.partition('=')[0]}" in options
+
+
+@with_kubectl
+@each_folder
+def test_every_binding_gives_a_role_that_is_there_to_the_account_of_the_operator(folder):
+    objects = built(folder)
+    (account,) = of_kind(objects, "ServiceAccount")
+    roles = {(each["kind"], each["metadata"]["name"]) for each in objects}
+    bindings = of_kind(objects, "ClusterRoleBinding") + of_kind(objects, "RoleBinding")
+    assert len(bindings) == 3
+    for each in bindings:
+        assert (each["roleRef"]["kind"], each["roleRef"]["name"]) in roles
+        (subject,) = each["subjects"]
+        assert subject["name"] == account["metadata"]["name"]
+        assert subject["namespace"] == account["metadata"]["namespace"]
+
+
+@with_kubectl
+def test_an_operator_of_one_namespace_has_no_rights_in_another():
+    objects = built(ROOT / "deploy" / "overlays" / "one-namespace")
+    everywhere = [each["roleRef"]["name"] for each in of_kind(objects, "ClusterRoleBinding")]
+    assert everywhere == ["tandem-operator-catalog"]
+    roles = {each["metadata"]["name"]: each for each in of_kind(objects, "ClusterRole")}
+    (rule,) = roles["tandem-operator-catalog"]["rules"]
+    assert rule["resources"] == ["functions", "tasks"]
+
+
+@with_kubectl
+@each_folder
+def test_the_service_the_budget_and_the_spread_are_about_the_pods_of_the_operator(folder):
+    objects = built(folder)
+    template = operator(objects)["spec"]["template"]
+    labels = template["metadata"]["labels"].items()
+    (service,) = of_kind(objects, "Service")
+    selectors = [
+        service["spec"]["selector"],
+        operator(objects)["spec"]["selector"]["matchLabels"],
+        *(each["spec"]["selector"]["matchLabels"] for each in budgets(objects)),
+        *(
+            each["labelSelector"]["matchLabels"]
+            for each in template["spec"]["topologySpreadConstraints"]
+        ),
+    ]
+    for each in selectors:
+        assert each
+        assert each.items() <= labels
+    (container,) = template["spec"]["containers"]
+    (port,) = container["ports"]
+    assert service["spec"]["ports"][0]["targetPort"] == port["name"]
+    assert service["metadata"]["annotations"]["prometheus.io/port"] == str(port["containerPort"])
+    assert f"--health-port={port['containerPort']}" in container["args"]
+
+
+def budgets(objects):
+    return of_kind(objects, "PodDisruptionBudget")
+
+
+@with_kubectl
+def test_one_of_two_replicas_stays_while_nodes_are_drained():
+    for folder in ("deploy", "deploy/overlays/kubernetes-1.20"):
+        objects = built(ROOT / folder)
+        (budget,) = budgets(objects)
+        assert operator(objects)["spec"]["replicas"] - budget["spec"]["maxUnavailable"] == 1
+
+
+@with_kubectl
+def test_kubernetes_1_20_gets_the_version_of_the_budget_that_it_knows():
+    (budget,) = budgets(built(ROOT / "deploy" / "overlays" / "kubernetes-1.20"))
+    assert budget["apiVersion"] == "policy/v1beta1"

@@ -61,14 +61,15 @@ def dump(shop: Workshop, host: str, what: Dump, *, timeout: float | None = None)
     """Stream a dump into restic. The dump's exit code decides; a half dump leaves no snapshot."""
 
     def work(progress: _Progress) -> None:
-        what.wait_ready(shop.runner, shop.clock)
-        command = what.command(shop.runner)
         storing = shop.restic.backup_stdin(what.filename, host=host)
-        outcome = locks.patiently(
-            shop,
-            lambda: shop.runner.pipe(command, storing, timeout=timeout),
-            lambda both: both.consumer,
-        )
+        with what.placed():
+            what.wait_ready(shop.runner, shop.clock)
+            command = what.command(shop.runner)
+            outcome = locks.patiently(
+                shop,
+                lambda: shop.runner.pipe(command, storing, timeout=timeout),
+                lambda both: both.consumer,
+            )
         _judge_pipe(shop, command, outcome)
         progress.snapshots.append(_snapshot(outcome.consumer.stdout, f"/{what.filename}"))
 
@@ -154,13 +155,7 @@ def _forget_half(shop: Workshop, storing: Outcome) -> None:
 
 
 def _failure(shop: Workshop, outcome: Outcome, doing: str) -> Failure:
-    if outcome.ended_by == "deadline":
-        return Failure(Cause.DEADLINE, f"{doing} was ended at the session's deadline")
-    if outcome.ended_by == "stop":
-        return Failure(Cause.STOPPED, f"{doing} was ended because its pod is being stopped")
-    found = failures.of_restic(outcome.exit_code, outcome.stderr, outcome.stdout)
-    secret = shop.restic.access.secret
-    return Failure(found.cause, f"{doing} failed: {found.message}", secret)
+    return failures.of_outcome(outcome, doing, shop.restic.access.secret)
 
 
 def _snapshot(stdout: str, path: str) -> SnapshotStats:

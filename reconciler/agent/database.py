@@ -1,6 +1,6 @@
-"""What a database Job dumps: reads the AppBinding and its Secret, and makes the dump of them.
+"""What a database Job dumps or loads, as its AppBinding and Secret say.
 
-Called by ``main`` for ``backup-mysql`` and ``backup-postgres``; ``job`` calls the result.
+Called by ``database_commands``; ``job`` calls the result.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from reconciler.agent import backup, dumps
+from reconciler.agent import backup, dumps, restore
+from reconciler.agent.drivers import MONGODB, Driver
 from reconciler.agent.dumps import Dump, Login
 from reconciler.agent.job import Work
 from reconciler.agent.report import HostReport
+from reconciler.agent.selection import Order
 from reconciler.agent.surroundings import Surroundings
 from reconciler.agent.workshop import Workshop
 from reconciler.api.app_binding import AppBinding
@@ -25,50 +27,63 @@ from reconciler.api.resources import APP_BINDINGS, SECRETS
 from reconciler.cluster.port import Port
 from reconciler.errors import Fault, InvalidObject, NotFound, TerminalError
 
-MYSQL_PORT, POSTGRES_PORT = 3306, 5432
-
 
 @attrs.frozen
 class Source:
-    """Which database. ``wait_seconds``: how long it may take to answer."""
+    """Which database, and how it is called. ``wait_seconds``: how long it may take to answer.
+
+    ``arguments`` are the user's, ``tool`` chooses among a driver's, ``folder`` is for its files.
+    """
 
     namespace: str
     app_binding: str
     surroundings: Surroundings
     wait_seconds: float = 300
+    arguments: str = ""
+    tool: str = ""
+    folder: str = "/tmp"  # noqa: S108 -- the mount path of the volume tmp-dir
 
 
-def mysql(
-    source: Source, arguments: str, port: Port, invoker: Invoker
+def dump(
+    driver: Driver, source: Source, port: Port, invoker: Invoker
 ) -> tuple[Work, tuple[str, ...]]:
-    """For MySQL and MariaDB. Raises NotFound, InvalidObject, TerminalError."""
+    """The backup of a database. Raises NotFound, InvalidObject, TerminalError."""
     del invoker
-    words = _words("--mysql-args", arguments)
-    found = _login(source, port, dumps.MYSQL_KEYS, MYSQL_PORT)
-    return _work(lambda: dumps.mysql(found, words, wait_seconds=source.wait_seconds), found)
-
-
-def postgres(
-    source: Source, arguments: str, tool: str, port: Port, invoker: Invoker
-) -> tuple[Work, tuple[str, ...]]:
-    """For PostgreSQL. Raises NotFound, InvalidObject, TerminalError."""
-    del invoker
-    words = _words("--pg-args", arguments)
-    found = _login(source, port, dumps.POSTGRES_KEYS, POSTGRES_PORT)
-    wait = source.wait_seconds
-    return _work(lambda: dumps.postgres(found, words, tool=tool, wait_seconds=wait), found)
-
-
-def _work(make: Callable[[], Dump], login: Login) -> tuple[Work, tuple[str, ...]]:
-    try:
-        what = make()
-    except ValueError as error:
-        raise TerminalError(str(error)) from error
+    what, secrets = _prepared(driver, driver.backup, source, port)
 
     def work(shop: Workshop, host: str, timeout: float | None) -> HostReport:
         return backup.dump(shop, host, what, timeout=timeout)
 
-    return work, (login.password,)
+    return work, secrets
+
+
+def load(
+    driver: Driver, source: Source, port: Port, order: Order | None
+) -> tuple[Work, tuple[str, ...]]:
+    """The restore of a database. Raises NotFound, InvalidObject, TerminalError."""
+    what, secrets = _prepared(driver, driver.restore, source, port)
+
+    def work(shop: Workshop, host: str, timeout: float | None) -> HostReport:
+        return restore.load(shop, order, host, what, timeout=timeout)
+
+    return work, secrets
+
+
+def _prepared(
+    driver: Driver,
+    make: Callable[..., Dump],
+    source: Source,
+    port: Port,
+) -> tuple[Dump, tuple[str, ...]]:
+    words = _words(driver.flag, source.arguments)
+    found = _login(driver, source, port)
+    tool = {"tool": source.tool} if source.tool else {}
+    try:
+        what = make(found, words, **tool)
+    except ValueError as error:
+        raise TerminalError(str(error)) from error
+    secrets = (found.password,) if found.password else ()
+    return attrs.evolve(what, wait_seconds=source.wait_seconds), secrets
 
 
 def _words(flag: str, text: str) -> Sequence[str]:
@@ -79,10 +94,35 @@ def _words(flag: str, text: str) -> Sequence[str]:
         raise TerminalError(f"{flag}: {error}") from error
 
 
-def _login(source: Source, port: Port, keys: tuple[str, str], default_port: int) -> Login:
+def _login(driver: Driver, source: Source, port: Port) -> Login:
     app = _app_binding(port, source)
-    secret = _secret(port, source.namespace, app)
-    return dumps.login(app, secret, source.surroundings, keys=keys, default_port=default_port)
+    secret: dict[str, str] | None = None
+    if driver.needs_login or app.spec.secret is not None:
+        secret = _secret(port, source.namespace, app)
+    found = dumps.login(
+        app,
+        secret,
+        source.surroundings,
+        keys=driver.keys,
+        default_port=driver.port,
+        folder=source.surroundings.path(source.folder),
+    )
+    return attrs.evolve(found, members=_members(app)) if driver is MONGODB else found
+
+
+def _members(app: AppBinding) -> str:
+    """The members of a MongoDB replica set, as KubeDB writes them: ``rs0/host:port,host:port``."""
+    parameters = app.spec.parameters or {}
+    sets = parameters.get("replicaSets") or {}
+    if parameters.get("configServer") or len(sets) > 1:
+        fault = Fault(
+            "spec.parameters",
+            "describes a sharded cluster",
+            "back up each shard by an AppBinding of its own, with one entry in replicaSets",
+        )
+        subject = f"AppBinding {app.metadata.namespace}/{app.metadata.name}"
+        raise InvalidObject(subject, [fault])
+    return next((str(members) for members in sets.values()), "")
 
 
 def _app_binding(port: Port, source: Source) -> AppBinding:

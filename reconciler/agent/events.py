@@ -10,6 +10,8 @@ import logging
 from reconciler.agent.report import HostReport
 from reconciler.agent.turn import Target
 from reconciler.api.resources import EVENTS, JsonObject
+from reconciler.api.restore import HostRestoreStats
+from reconciler.api.session import HostBackupStats
 from reconciler.cluster.port import Port
 from reconciler.decisions.conditions import timestamp
 from reconciler.engine.clock import Clock
@@ -48,21 +50,26 @@ def host_finished(
     port: Port, clock: Clock, session: JsonObject, target: Target, report: HostReport
 ) -> None:
     """What became of a host, on its session."""
-    host, whose = report.host, f'"{target.kind}"/"{target.name}"'
-    if report.stats.phase == "Succeeded":
-        message = f"backup succeeded for host {host} of {whose}."
-        record(port, clock, session, "Host Backup Succeeded", message, source=STATUS_UPDATER)
-        return
-    message = f'backup failed for host "{host}" of {whose}. Reason: {report.stats.error}'
-    record(port, clock, session, "Host Backup Failed", message, source=STATUS_UPDATER, warning=True)
+    restored = isinstance(report.stats, HostRestoreStats)
+    what = "restore" if restored else "backup"
+    whose = f'"{target.kind}"/"{target.name}"'
+    bad = report.stats.phase != "Succeeded"
+    if bad:
+        message = f'{what} failed for host "{report.host}" of {whose}. Reason: {report.stats.error}'
+    else:
+        message = f"{what} succeeded for host {report.host} of {whose}."
+    reason = f"Host {what.capitalize()} {'Failed' if bad else 'Succeeded'}"
+    record(port, clock, session, reason, message, source=STATUS_UPDATER, warning=bad)
 
 
 def report_dropped(
     port: Port, clock: Clock, session: JsonObject, report: HostReport, why: str
 ) -> None:
     """A result that came too late to count, with the snapshots that it made."""
-    names = ", ".join(item.name for item in report.stats.snapshots) or "none"
-    message = f"the result of host {report.host} was dropped: {why}; its snapshots: {names}"
+    message = f"the result of host {report.host} was dropped: {why}"
+    if isinstance(report.stats, HostBackupStats):
+        names = ", ".join(item.name for item in report.stats.snapshots) or "none"
+        message = f"{message}; its snapshots: {names}"
     _log.warning("%s", message)
     record(
         port, clock, session, "Host Report Dropped", message, source=STATUS_UPDATER, warning=True

@@ -13,6 +13,7 @@ import signal
 
 import attrs
 
+from reconciler.agent.runner import Outcome
 from reconciler.errors import TandemError
 
 
@@ -27,9 +28,12 @@ class Cause(enum.Enum):
     DISK_FULL = "DiskFull"
     DAMAGED = "RepositoryDamaged"
     NO_SOURCE = "SourceNotFound"
+    NO_SNAPSHOT = "SnapshotNotFound"
+    NOT_RESTORED = "FilesNotRestored"
     INCOMPLETE = "SourceFilesUnreadable"
     TOOL_MISSING = "ToolMissing"
     DUMP = "DumpFailed"
+    LOAD = "LoadFailed"
     UNREACHABLE_DATABASE = "DatabaseUnreachable"
     DEADLINE = "DeadlineExceeded"
     STOPPED = "RunnerStopped"
@@ -49,6 +53,10 @@ REMEDIES = {
     Cause.DAMAGED: "see the restic manual, Troubleshooting",
     Cause.UNREACHABLE_DATABASE: "check the AppBinding and the database's Service",
     Cause.NO_SOURCE: "check the target's paths",
+    Cause.NOT_RESTORED: (
+        "see that the volume has room and that the container may write there (securityContext),"
+        " then restore again"
+    ),
     Cause.INCOMPLETE: "let the backup container read them (securityContext), or exclude them",
 }
 
@@ -111,6 +119,10 @@ _MESSAGES = (
             re.IGNORECASE,
         ),
     ),
+    (
+        Cause.NO_SNAPSHOT,
+        re.compile(r"no snapshot found|no matching ID found|not found in snapshot"),
+    ),
     (Cause.NO_SOURCE, re.compile(r"all (target|source) directories/files do not exist")),
     (Cause.DAMAGED, re.compile(r"repository contains errors|config or key .* is damaged")),
     (
@@ -136,6 +148,23 @@ def _cause(exit_code: int, text: str) -> Cause:
         if pattern.search(text):
             return cause
     return Cause.OTHER
+
+
+def of_outcome(
+    outcome: Outcome, doing: str, secret: str = "", *, whose: str = "session"
+) -> Failure:
+    """Why a call of restic did not end well, with what it was for."""
+    if outcome.ended_by == "deadline":
+        return Failure(Cause.DEADLINE, f"{doing} was ended at the {whose}'s deadline")
+    if outcome.ended_by == "stop":
+        return Failure(Cause.STOPPED, f"{doing} was ended because its pod is being stopped")
+    found = of_restic(outcome.exit_code, outcome.stderr, outcome.stdout)
+    return Failure(found.cause, f"{doing} failed: {found.message}", secret)
+
+
+def of_load(tool: str, exit_code: int, stderr: str) -> Failure:
+    """Why a database's client failed; what it had taken before is in the database."""
+    return Failure(Cause.LOAD, f"{tool} failed: {one_line(stderr, exit_code)}")
 
 
 def of_dump(tool: str, exit_code: int, stderr: str) -> Failure:

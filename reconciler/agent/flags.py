@@ -46,7 +46,7 @@ Namespace = Annotated[
 SecretDir = Annotated[str, typer.Option(help="Directory with one file a key of the Secret.")]
 ScratchDir = Annotated[str, typer.Option(help="Directory for restic's cache and temporary files.")]
 EnableCache = Annotated[str, typer.Option(help="true or false: keep a restic cache.")]
-InvokerKind = Annotated[str, typer.Option(help="BackupBatch or BackupConfiguration.")]
+InvokerKind = Annotated[str, typer.Option(help="Kind of the invoker, for example BackupBatch.")]
 InvokerName = Annotated[str, typer.Option(help="Name of the invoker.")]
 TargetKind = Annotated[str, typer.Option(help="Kind of the target.")]
 TargetName = Annotated[str, typer.Option(help="Name of the target.")]
@@ -60,15 +60,30 @@ AppBinding = Annotated[
     str, typer.Option("--appbinding", help="Name of the AppBinding; default: the target's name.")
 ]
 WaitTimeout = Annotated[int, typer.Option(help="Seconds to wait for the database to be ready.")]
-MysqlArgs = Annotated[
+DatabaseArguments = Annotated[
     str,
-    typer.Option("--mysql-args", "--mariadb-args", help="Arguments for the dump, split on blanks."),
+    typer.Option(
+        "--mysql-args",
+        "--mariadb-args",
+        "--pg-args",
+        "--postgres-args",
+        "--mongodb-args",
+        "--mongo-args",
+        "--redis-args",
+        help="Arguments for the database's program, split as a shell does.",
+    ),
 ]
-PostgresArgs = Annotated[
+SourceHostname = Annotated[str, typer.Option(help="Whose data; default: what the rule says.")]
+Snapshots = Annotated[
     str,
-    typer.Option("--pg-args", "--postgres-args", help="Arguments for the dump, split on blanks."),
+    typer.Option("--snapshots", "--snapshot", help="Snapshots; default: what the rule says."),
 ]
-BackupCommand = Annotated[str, typer.Option("--backup-cmd", help="pg_dumpall or pg_dump.")]
+RestorePaths = Annotated[str, typer.Option(help="Comma-separated paths; default: the rule's.")]
+Include = Annotated[str, typer.Option(help="Comma-separated patterns to restore alone.")]
+RestoreModel = Annotated[str, typer.Option(help="init-container or job.")]
+BackupCommand = Annotated[
+    str, typer.Option("--backup-cmd", help="PostgreSQL: pg_dumpall (default) or pg_dump.")
+]
 Host = Annotated[list[str] | None, typer.Option(help="A host to apply the policy to; repeatable.")]
 Report = Annotated[bool, typer.Option(help="Report to the session too (a one-step Function).")]
 

@@ -1,10 +1,10 @@
-"""The Jobs of a session: back up one host and hand the result on, or publish it.
+"""The Jobs of a session or restore: take one host and hand the result on, or publish it.
 
-``back_up`` is the data step (``backup-pvc``, ``backup-mysql``, ``backup-postgres``): it waits for
-its turn, claims the host, works, and writes ``output.json``. It exits 0 whatever became of the
-data, so that ``publish`` (``update-status``) runs next, as in Stash. If the pod dies between the
-two, the host is claimed and has no stat: the Job's next pod finds the claimant dead, takes the
-claim over and does both again.
+``back_up`` is the data step of a backup (``backup-pvc``, ``backup-mysql``, …), as ``restore_job``
+is that of a restore: it waits for its turn, claims the host, works, and writes ``output.json``. It
+exits 0 whatever became of the data, so that ``publish`` (``update-status``) runs next, as in Stash.
+If the pod dies between the two, the host is claimed and has no stat: the Job's next pod finds the
+claimant dead, takes the claim over and does both again.
 """
 
 from __future__ import annotations
@@ -16,12 +16,16 @@ import attrs
 
 from reconciler.agent import backup, events, member_hooks, output
 from reconciler.agent.flags import items
+from reconciler.agent.owners import DeadPods
 from reconciler.agent.patience import Patience
 from reconciler.agent.report import Address, Delivery, HostReport, claim, deliver
 from reconciler.agent.turn import Target, Turn, dict_of, seconds_left, stat_of
 from reconciler.agent.workshop import Tools, Workshop, open_workshop
 from reconciler.api.invoker import INVOKERS, Invoker, decode_invoker
-from reconciler.api.resources import BACKUP_SESSIONS, PODS, REPOSITORIES, JsonObject
+from reconciler.api.resources import BACKUP_SESSIONS, REPOSITORIES, JsonObject, Resource
+from reconciler.api.restore import HostRestoreStats
+from reconciler.api.restore_invoker import RestoreInvoker
+from reconciler.api.session import HostBackupStats
 from reconciler.cluster.port import Port
 from reconciler.errors import ApiUnavailable, NotFound, TandemError, TerminalError
 
@@ -39,7 +43,10 @@ Prepare = Callable[[Port, Invoker], tuple[Work, tuple[str, ...]]]
 
 @attrs.frozen
 class Step:
-    """What a step was told by its flags. ``hostname`` may be empty: the only expected host."""
+    """What a step was told by its flags. ``hostname`` may be empty: the only expected host.
+
+    ``session`` is the name of a BackupSession, or of the restore where ``resource`` says so.
+    """
 
     namespace: str
     session: str
@@ -47,6 +54,21 @@ class Step:
     output_dir: str
     hostname: str = ""
     report: bool = False
+    resource: Resource = BACKUP_SESSIONS
+
+    @property
+    def fence(self) -> str:
+        """The variable with the uid of the object that the Job was made for."""
+        return "BACKUP_SESSION_UID" if self.resource == BACKUP_SESSIONS else "RESTORE_UID"
+
+
+@attrs.frozen
+class Begun:
+    """A session or restore as it was read, and the host of it that this process has claimed."""
+
+    session: JsonObject
+    host: str
+    address: Address
 
 
 def back_up(
@@ -58,6 +80,16 @@ def back_up(
     """The data step. Whatever is wrong with Repository, Secret or database fails the host, not the
     pod.
     """
+    found = begin(port, tools, step)
+    if not isinstance(found, Begun):
+        return found
+    session, host = found.session, found.host
+    report = _work(port, tools, step, session, host, prepare)
+    return hand_on(port, tools, step, found, report)
+
+
+def begin(port: Port, tools: Tools, step: Step) -> Begun | int:
+    """Claim the host; else the exit code, for there is nothing to do."""
     session = _session(port, tools, step)
     if session is None:
         return DONE
@@ -66,7 +98,12 @@ def back_up(
     if host is None:
         _log.info("there is nothing to do for this Job any more")
         return REFUSED if tools.stop else DONE
-    report = _work(port, tools, step, session, host, prepare)
+    return Begun(session, host, address)
+
+
+def hand_on(port: Port, tools: Tools, step: Step, begun: Begun, report: HostReport) -> int:
+    """Leave the result to the next step."""
+    session, address = begun.session, begun.address
     ref = dict_of((step.target.entry(session) or {}).get("ref")) or _bare_ref(step.target)
     output.write(tools.surroundings.path(step.output_dir), ref, [report], address.uid)
     if step.report or tools.stop:  # told to stop: the next step will not be started
@@ -81,7 +118,8 @@ def publish(port: Port, tools: Tools, step: Step) -> int:
         return DONE
     address = _address(step, session)
     try:
-        reports, uid = output.read(tools.surroundings.path(step.output_dir))
+        shape = HostBackupStats if step.resource == BACKUP_SESSIONS else HostRestoreStats
+        reports, uid = output.read(tools.surroundings.path(step.output_dir), shape)
     except TandemError as error:
         if _all_reported(step.target.entry(session)):
             return DONE
@@ -139,11 +177,11 @@ def _session(port: Port, tools: Tools, step: Step) -> JsonObject | None:
     patience = Patience(tools.clock, tools.stop)
     while True:
         try:
-            session = port.get(BACKUP_SESSIONS, step.namespace, step.session)
-            wanted = tools.surroundings.environ.get("BACKUP_SESSION_UID", "")
+            session = port.get(step.resource, step.namespace, step.session)
+            wanted = tools.surroundings.environ.get(step.fence, "")
             return session if wanted in ("", session["metadata"]["uid"]) else None
         except NotFound:
-            _log.warning("BackupSession %s/%s is gone", step.namespace, step.session)
+            _log.warning("%s %s/%s is gone", step.resource.kind, step.namespace, step.session)
             return None
         except ApiUnavailable as error:
             _log.warning("waiting for the API server: %s", error)
@@ -157,10 +195,10 @@ def _wait_for_turn(port: Port, tools: Tools, step: Step, address: Address) -> st
     patience = Patience(tools.clock, tools.stop, first=0.5, longest=5.0)
     while True:
         try:
-            host = step.hostname or _only_host(port, step, address)
+            host = step.hostname or _own_host(port, step, address, tools)
             if host:
                 now = tools.clock.now()
-                dead = _DeadPods(port, step.namespace)
+                dead = DeadPods(port, step.namespace)
                 got = claim(port, address, host, pod, now, take_over=dead)
                 if got in (Turn.GO, Turn.OVER):
                     return host if got is Turn.GO else None
@@ -172,28 +210,17 @@ def _wait_for_turn(port: Port, tools: Tools, step: Step, address: Address) -> st
             return None
 
 
-def _only_host(port: Port, step: Step, address: Address) -> str:
-    session = port.get(BACKUP_SESSIONS, step.namespace, step.session)
+def _own_host(port: Port, step: Step, address: Address, tools: Tools) -> str:
+    """The only expected host; of several sets of claims, the one that POD_ORDINAL says."""
+    session = port.get(step.resource, step.namespace, step.session)
     if session["metadata"]["uid"] != address.uid:
         raise NotFound(step.session)
     hosts = (address.target.entry(session) or {}).get("hosts") or []
-    return str(hosts[0]["hostname"]) if len(hosts) == 1 else ""
-
-
-@attrs.frozen
-class _DeadPods:
-    """Whether a claimant is certainly dead: its pod is gone, replaced or finished."""
-
-    port: Port
-    namespace: str
-
-    def __call__(self, name: str, uid: str) -> bool:
-        try:
-            pod = self.port.get(PODS, self.namespace, name)
-        except NotFound:
-            return True
-        finished = dict_of(pod.get("status")).get("phase") in ("Succeeded", "Failed")
-        return finished or pod["metadata"]["uid"] != uid
+    names = [str(item["hostname"]) for item in hosts]
+    ordinal = tools.surroundings.environ.get("POD_ORDINAL", "")
+    if ordinal and len(names) > 1:
+        names = [name for name in names if name.rpartition("-")[2] == ordinal]
+    return names[0] if len(names) == 1 else ""
 
 
 def _work(  # noqa: PLR0917 -- private, and called once
@@ -240,8 +267,8 @@ def invoker_of(port: Port, session: JsonObject) -> Invoker:
     raise TerminalError(f"spec.invoker.kind: {named['kind']!r} starts no backups")
 
 
-def repository_of(port: Port, invoker: Invoker) -> JsonObject:
-    """The Repository that the invoker names. Raises NotFound naming it."""
+def repository_of(port: Port, invoker: Invoker | RestoreInvoker) -> JsonObject:
+    """The Repository that an invoker or a restore names. Raises NotFound naming it."""
     try:
         return port.get(REPOSITORIES, invoker.namespace, invoker.repository)
     except NotFound as error:
@@ -250,7 +277,8 @@ def repository_of(port: Port, invoker: Invoker) -> JsonObject:
 
 
 def _address(step: Step, session: JsonObject) -> Address:
-    return Address(step.namespace, step.session, session["metadata"]["uid"], step.target)
+    uid = session["metadata"]["uid"]
+    return Address(step.namespace, step.session, uid, step.target, step.resource)
 
 
 def _all_reported(entry: JsonObject | None) -> bool:

@@ -6,12 +6,22 @@ nothing. This module parses flags and calls one function a command; it decides n
 
 from __future__ import annotations
 
-import functools
 import os
 
+import attrs
 import typer
 
-from reconciler.agent import database, flags, job, maintenance, trigger
+from reconciler.agent import (
+    database_commands,
+    flags,
+    init_container,
+    job,
+    maintenance,
+    restore_job,
+    restoring,
+    trigger,
+)
+from reconciler.agent.init_container import InitContainer
 from reconciler.agent.process import finish, surroundings, tools
 from reconciler.agent.session import Duty, Sidecar
 from reconciler.agent.turn import Target
@@ -78,31 +88,70 @@ def update_status(
     context: typer.Context,
     namespace: flags.Namespace,
     output_dir: flags.OutputDir,
-    backupsession: flags.BackupSession,
     target_kind: flags.TargetKind,
     target_name: flags.TargetName,
+    backupsession: flags.BackupSession = "",
+    invoker_kind: flags.InvokerKind = "",
+    invoker_name: flags.InvokerName = "",
     secret_dir: flags.SecretDir = "",
     scratch_dir: flags.ScratchDir = "/tmp",  # noqa: S108 -- the mount path of the volume tmp-dir
     enable_cache: flags.EnableCache = "true",
     kubeconfig: flags.Kubeconfig = "",
 ) -> None:
-    """Report what output.json says to the BackupSession."""
+    """Report what output.json says to the BackupSession; to a restore where there is none."""
     flags.refuse_unknown(context.args)
     own = tools(secret_dir, scratch_dir, enable_cache)
     step = job.Step(namespace, backupsession, Target(target_kind, target_name), output_dir)
+    if not backupsession:
+        resource = restore_job.resource_of(invoker_kind)
+        step = attrs.evolve(step, session=invoker_name, resource=resource)
     finish(kubeconfig, lambda port: job.publish(port, own, step))
 
 
-@app.command("backup-mysql", context_settings=flags.LENIENT)
-def backup_mysql(
+@app.command("restore", context_settings=flags.LENIENT)
+def restore(
     context: typer.Context,
-    backupsession: flags.BackupSession,
+    invoker_name: flags.InvokerName,
+    invoker_kind: flags.InvokerKind,
+    target_name: flags.TargetName,
+    target_kind: flags.TargetKind,
+    secret_dir: flags.SecretDir = "/etc/stash/repository/secret",
+    scratch_dir: flags.ScratchDir = "/tmp",  # noqa: S108 -- the mount path of the volume tmp-dir
+    enable_cache: flags.EnableCache = "true",
+    restore_model: flags.RestoreModel = "init-container",
+    hostname: flags.Hostname = "",
+    namespace: flags.Namespace = "",
+    kubeconfig: flags.Kubeconfig = "",
+) -> None:
+    """Restore this pod's host before its application starts, or as a Job of one step."""
+    flags.refuse_unknown(context.args)
+    own = tools(secret_dir, scratch_dir, enable_cache)
+    place = own.surroundings.namespace(namespace)
+    target = Target(target_kind, target_name)
+    resource = restore_job.resource_of(invoker_kind)
+    if restore_model == "job":
+        step = job.Step(place, invoker_name, target, "", hostname, report=True, resource=resource)
+        finish(kubeconfig, lambda port: restore_job.run(port, own, step, restoring.files()))
+        return
+    if restore_model != "init-container":
+        raise typer.BadParameter("--restore-model must be init-container or job")
+    duty = init_container.Duty(place, resource, invoker_name, target)
+    finish(kubeconfig, lambda port: InitContainer(port, own, duty).run())
+
+
+@app.command("restore-pvc", context_settings=flags.LENIENT)
+def restore_pvc(
+    context: typer.Context,
+    invoker_kind: flags.InvokerKind,
+    invoker_name: flags.InvokerName,
     target_kind: flags.TargetKind,
     target_name: flags.TargetName,
     output_dir: flags.OutputDir,
-    appbinding: flags.AppBinding = "",
-    mysql_args: flags.MysqlArgs = "--all-databases",
-    wait_timeout: flags.WaitTimeout = 300,
+    restore_paths: flags.RestorePaths = "",
+    source_hostname: flags.SourceHostname = "",
+    snapshots: flags.Snapshots = "",
+    include: flags.Include = "",
+    exclude: flags.Exclude = "",
     hostname: flags.Hostname = "",
     secret_dir: flags.SecretDir = "/etc/repository/secret",
     scratch_dir: flags.ScratchDir = "/tmp",  # noqa: S108 -- the mount path of the volume tmp-dir
@@ -111,47 +160,24 @@ def backup_mysql(
     kubeconfig: flags.Kubeconfig = "",
     report: flags.Report = False,
 ) -> None:
-    """Stream a dump of MySQL or MariaDB into restic (Functions mysql-backup, mariadb-backup)."""
+    """Restore the files of a volume (Function pvc-restore) and write output.json."""
     flags.refuse_unknown(context.args)
     own = tools(secret_dir, scratch_dir, enable_cache)
     place = own.surroundings.namespace(namespace)
-    step = job.Step(
-        place, backupsession, Target(target_kind, target_name), output_dir, hostname, report
+    target = Target(target_kind, target_name)
+    resource = restore_job.resource_of(invoker_kind)
+    step = job.Step(place, invoker_name, target, output_dir, hostname, report, resource)
+    change = restoring.changes(
+        source_host=source_hostname,
+        snapshots=snapshots,
+        paths=restore_paths,
+        include=include,
+        exclude=exclude,
     )
-    source = database.Source(place, appbinding or target_name, own.surroundings, wait_timeout)
-    prepare = functools.partial(database.mysql, source, mysql_args)
-    finish(kubeconfig, lambda port: job.back_up(port, own, step, prepare))
+    finish(kubeconfig, lambda port: restore_job.run(port, own, step, restoring.files(change)))
 
 
-@app.command("backup-postgres", context_settings=flags.LENIENT)
-def backup_postgres(
-    context: typer.Context,
-    backupsession: flags.BackupSession,
-    target_kind: flags.TargetKind,
-    target_name: flags.TargetName,
-    output_dir: flags.OutputDir,
-    appbinding: flags.AppBinding = "",
-    backup_cmd: flags.BackupCommand = "pg_dumpall",
-    pg_args: flags.PostgresArgs = "",
-    wait_timeout: flags.WaitTimeout = 300,
-    hostname: flags.Hostname = "",
-    secret_dir: flags.SecretDir = "/etc/repository/secret",
-    scratch_dir: flags.ScratchDir = "/tmp",  # noqa: S108 -- the mount path of the volume tmp-dir
-    enable_cache: flags.EnableCache = "true",
-    namespace: flags.Namespace = "",
-    kubeconfig: flags.Kubeconfig = "",
-    report: flags.Report = False,
-) -> None:
-    """Stream a dump of PostgreSQL into restic (Function postgres-backup)."""
-    flags.refuse_unknown(context.args)
-    own = tools(secret_dir, scratch_dir, enable_cache)
-    place = own.surroundings.namespace(namespace)
-    step = job.Step(
-        place, backupsession, Target(target_kind, target_name), output_dir, hostname, report
-    )
-    source = database.Source(place, appbinding or target_name, own.surroundings, wait_timeout)
-    prepare = functools.partial(database.postgres, source, pg_args, backup_cmd)
-    finish(kubeconfig, lambda port: job.back_up(port, own, step, prepare))
+database_commands.register(app)
 
 
 @app.command("create-backupsession", context_settings=flags.LENIENT)

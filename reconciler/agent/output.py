@@ -13,6 +13,7 @@ from pathlib import Path
 from reconciler.agent.report import HostReport
 from reconciler.api.decoding import decode, encode
 from reconciler.api.resources import JsonObject
+from reconciler.api.restore import HostRestoreStats
 from reconciler.api.session import HostBackupStats
 from reconciler.errors import Fault, InvalidObject, NotFound
 
@@ -37,8 +38,12 @@ def write(directory: str, ref: JsonObject, reports: Sequence[HostReport], uid: s
     unfinished.rename(folder / NAME)
 
 
-def read(directory: str) -> tuple[tuple[HostReport, ...], str]:
+def read(
+    directory: str, shape: type[HostBackupStats | HostRestoreStats] = HostBackupStats
+) -> tuple[tuple[HostReport, ...], str]:
     """The reports and the session's uid ("" from other images' steps).
+
+    ``shape``: of the results of a backup or of a restore.
 
     Raises NotFound without the file, InvalidObject when it is not what it should be.
     """
@@ -49,7 +54,7 @@ def read(directory: str) -> tuple[tuple[HostReport, ...], str]:
         unreadable = content.get("incomplete") or {}
         hooks = content.get("hooks") or {}
         uid = (content.get("session") or {}).get("uid", "")
-        found = [decode(HostBackupStats, item, unknown="ignore") for item in stats]
+        found = [decode(shape, item, unknown="ignore") for item in stats]
     except FileNotFoundError as error:
         raise NotFound(f"the data step has left no {NAME}: see the log of the step") from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:

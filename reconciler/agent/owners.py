@@ -26,6 +26,22 @@ _FINISHED = ("Succeeded", "Failed")
 
 
 @attrs.frozen
+class DeadPods:
+    """Whether a claimant is certainly dead: its pod is gone, replaced or finished."""
+
+    port: Port
+    namespace: str
+
+    def __call__(self, name: str, uid: str) -> bool:
+        try:
+            pod = self.port.get(PODS, self.namespace, name)
+        except NotFound:
+            return True
+        finished = status_of(pod).get("phase") in _FINISHED
+        return finished or pod["metadata"]["uid"] != uid
+
+
+@attrs.frozen
 class Owners:
     """Knows the pods of one namespace."""
 

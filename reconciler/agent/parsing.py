@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -145,6 +146,29 @@ def snapshots(text: str) -> tuple[Snapshot, ...]:
         )
         for item in answer
     )
+
+
+@attrs.frozen
+class Node:
+    """One file, folder, link … of a snapshot."""
+
+    path: str
+    type: str
+
+
+def node(line: str) -> Node | None:
+    """From one line of ``restic ls --json``; None for what is no node: the first line."""
+    for answer in _objects(line):
+        path, kind = answer.get("path"), answer.get("type")
+        if answer.get("struct_type") == "node" and isinstance(path, str) and isinstance(kind, str):
+            return Node(path, kind)
+    return None
+
+
+def version(text: str) -> tuple[int, ...]:
+    """(0, 14, 0) from ``restic version``; () for anything else, which then counts as old."""
+    found = re.match(r"restic (\d+)\.(\d+)\.(\d+)", text)
+    return tuple(map(int, found.groups())) if found else ()
 
 
 def lock(text: str) -> Lock:

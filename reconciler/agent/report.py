@@ -1,6 +1,6 @@
-"""Claims and reports: what the agent writes into the status of a BackupSession.
+"""Claims and reports: what the agent writes into the status of a BackupSession or of a restore.
 
-A claim says who backs a host up, a report how it ended. Both are one ``Port.update_status``: read,
+A claim says who takes a host, a report how it ended. Both are one ``Port.update_status``: read,
 decide on what was read, write under its resourceVersion. So of several runners one claims, no
 report of another pod is lost, and a report that comes too late finds a stat and is dropped. The
 session's uid is the fencing token: a session of the same name that was made anew is never written.
@@ -19,7 +19,8 @@ from reconciler.agent.patience import Patience
 from reconciler.agent.surroundings import Pod
 from reconciler.agent.turn import Target, Turn, claim_of, dict_of, stat_of, status_of, turn
 from reconciler.api.decoding import encode
-from reconciler.api.resources import BACKUP_SESSIONS, JsonObject
+from reconciler.api.resources import BACKUP_SESSIONS, JsonObject, Resource
+from reconciler.api.restore import HostRestoreStats
 from reconciler.api.session import HostBackupStats
 from reconciler.cluster.port import Port
 from reconciler.decisions.conditions import timestamp
@@ -49,6 +50,7 @@ class Address:
     session: str
     uid: str
     target: Target
+    resource: Resource = BACKUP_SESSIONS
 
 
 @attrs.frozen
@@ -57,7 +59,7 @@ class HostReport:
     what became of the hooks around it.
     """
 
-    stats: HostBackupStats
+    stats: HostBackupStats | HostRestoreStats
     incomplete: str = ""
     hooks: Mapping[str, str] = attrs.field(factory=dict)
 
@@ -100,7 +102,7 @@ def claim(
         return status_of(session)
 
     try:
-        port.update_status(BACKUP_SESSIONS, address.namespace, address.session, change)
+        port.update_status(address.resource, address.namespace, address.session, change)
     except NotFound:
         return Turn.OVER
     return answer
@@ -128,7 +130,7 @@ def publish(
         return status_of(session)
 
     try:
-        port.update_status(BACKUP_SESSIONS, address.namespace, address.session, change)
+        port.update_status(address.resource, address.namespace, address.session, change)
     except NotFound:
         return Delivery.GONE
     return answer

@@ -102,6 +102,35 @@ class Restic:
             cleanup_cache=True,
         )
 
+    def restore(
+        self,
+        snapshot: str,
+        target: str,
+        *,
+        includes: Sequence[str] = (),
+        excludes: Sequence[str] = (),
+        sparse: bool = False,
+    ) -> Command:
+        """A snapshot by its id, so that what was looked at is what is restored.
+
+        ``target`` is ``/`` for the paths that were backed up. ``sparse`` exists from 0.15 on.
+        """
+        patterns = [part for pattern in includes for part in ("--include", pattern)]
+        patterns += [part for pattern in excludes for part in ("--exclude", pattern)]
+        holes = ("--sparse",) if sparse else ()
+        return self._call("restore", snapshot, "--target", target, *patterns, *holes)
+
+    def dump(self, snapshot: str, filename: str) -> Command:
+        """One file of a snapshot, to stdout."""
+        return self._call("dump", "--quiet", snapshot, filename)
+
+    def ls(self, snapshot: str, path: str) -> Command:
+        """Everything at and below a path, one JSON object a line."""
+        return self._call("ls", "--json", "--quiet", "--no-lock", "--recursive", snapshot, path)
+
+    def version(self) -> Command:
+        return Command(("restic", "version"))
+
     def forget(self, keep: Sequence[str], hosts: Sequence[str], *, path: str = "") -> Command:
         """Apply a policy to the snapshots of these hosts and of no others.
 

@@ -110,14 +110,21 @@ class Runner:
         return shutil.which(program, path=self._environ.get("PATH", "")) is not None
 
     def run(
-        self, command: Command, *, timeout: float | None = None, keep: int | None = None
+        self,
+        command: Command,
+        *,
+        timeout: float | None = None,
+        keep: int | None = None,
+        each_line: Callable[[str], None] | None = None,
     ) -> Outcome:
         """Run to the end. ``timeout`` in seconds; then, or on a stop, the group is ended.
 
-        ``keep``: so many bytes of its output are kept. Raises ToolMissing.
+        ``keep``: so many bytes of its output are kept. ``each_line`` gets the output line by line
+        as it comes, and nothing is kept; it runs in another thread. Raises ToolMissing.
         """
         self._require(command)
-        child = self._start(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, keep=keep)
+        kept = _Kept(keep, each_line)
+        child = self._start(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, kept=kept)
         ended = self._wait(lambda: child.exited, self._moment(timeout))
         if ended:
             self._end(child)
@@ -167,7 +174,7 @@ class Runner:
                 raise ToolMissing(f"the program {program} is not installed in this image{hint}")
 
     def _start(
-        self, command: Command, *, stdin: int, stdout: int, keep: int | None = None
+        self, command: Command, *, stdin: int, stdout: int, kept: _Kept | None = None
     ) -> _Child:
         _log.info("starting %s", self._redact(" ".join(command.argv)))
         process = subprocess.Popen(  # noqa: S603 -- argv is built by us, without a shell
@@ -179,7 +186,7 @@ class Runner:
             cwd=self._cwd,
             process_group=0,
         )
-        return _Child(process, command.tool, self._redact, self.stop.condition, keep)
+        return _Child(process, command.tool, self._redact, self.stop.condition, kept or _Kept())
 
     def _moment(self, timeout: float | None) -> float | None:
         return None if timeout is None else self._clock.monotonic() + timeout
@@ -208,6 +215,14 @@ class Runner:
         return True
 
 
+@attrs.frozen
+class _Kept:
+    """What becomes of the output: kept, at most so many bytes of it, or given away by lines."""
+
+    most: int | None = None
+    each_line: Callable[[str], None] | None = None
+
+
 class _Child:
     """A started process with threads that read what it prints and wait for it."""
 
@@ -217,10 +232,10 @@ class _Child:
         tool: str,
         redact: Redactor,
         condition: threading.Condition,
-        keep: int | None,
+        kept: _Kept,
     ) -> None:
         self._process = process
-        self._keep = keep
+        self._kept = kept
         self._tool = tool
         self._redact = redact
         self._condition = condition
@@ -266,8 +281,13 @@ class _Child:
         if stream is None:
             return
         with stream:
+            if self._kept.each_line is not None:
+                for line in stream:
+                    self._kept.each_line(line.decode(errors="replace"))
             while chunk := os.read(stream.fileno(), 65536):
-                room = len(chunk) if self._keep is None else self._keep - len(self._stdout)
+                room = (
+                    len(chunk) if self._kept.most is None else self._kept.most - len(self._stdout)
+                )
                 self._stdout += chunk[: max(0, room)]
 
     def _read_stderr(self, stream: IO[bytes]) -> None:

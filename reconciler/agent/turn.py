@@ -1,7 +1,8 @@
-"""May this runner back up this host now? Decided from the BackupSession alone.
+"""May this runner back up, or restore, this host now? Decided from the status alone.
 
-Pure. Asked twice by sidecars and Jobs: on what they saw, to choose, and again inside the write of
-the claim, on what is stored. The session's status is the lock (see ``report``).
+Pure. Asked twice by whoever takes hosts: on what they saw, to choose, and again inside the write of
+the claim, on what is stored. The status of the session is the lock (see ``report``). Here and in
+``report`` a RestoreBatch or RestoreSession is a session too.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ from typing import Any
 import attrs
 
 from reconciler.agent.surroundings import Pod
+from reconciler.api import restore_invoker
 from reconciler.api.backup import Member
 from reconciler.api.invoker import Invoker
 from reconciler.api.resources import JsonObject
+from reconciler.api.restore_invoker import RESTORE_INVOKERS, RestoreInvoker
 from reconciler.api.session import FINAL_SESSION_PHASES, FINAL_TARGET_PHASES
 
 RUNNABLE = frozenset({"Scheduled", "Running"})
 """The target phases in which the operator lets runners work."""
+_RESTORES = frozenset(resource.kind for resource in RESTORE_INVOKERS)
 
 
 class Turn(enum.Enum):
@@ -39,7 +43,12 @@ class Target:
     name: str
 
     def entry(self, session: JsonObject) -> JsonObject | None:
-        """The target's part of the session's status (the very object, not a copy)."""
+        """The target's part of the session's status (the very object, not a copy).
+
+        That of a RestoreSession is its whole status.
+        """
+        if session.get("kind") in _RESTORES:
+            return restore_invoker.reports(session, self.kind, self.name)
         for entry in status_of(session).get("targets") or ():
             ref = entry.get("ref") or {}
             if (ref.get("kind"), ref.get("name")) == (self.kind, self.name):
@@ -59,6 +68,12 @@ class Target:
                 return index
         return None
 
+    def place_in(self, restore: RestoreInvoker) -> int | None:
+        """The place of that member in a restore."""
+        refs = (restore.ref(index) for index in range(len(restore.members)))
+        wanted = (self.kind, self.name)
+        return next((i for i, ref in enumerate(refs) if (ref.kind, ref.name) == wanted), None)
+
 
 def turn(session: JsonObject, target: Target, host: str, pod: Pod, now: dt.datetime) -> Turn:
     """Whether ``pod`` may start ``host``. A claim of its own counts as free: it was restarted."""
@@ -67,10 +82,10 @@ def turn(session: JsonObject, target: Target, host: str, pod: Pod, now: dt.datet
         return Turn.OVER
     if entry is None:
         return Turn.NOT_YET
-    if entry.get("phase") in FINAL_TARGET_PHASES or stat_of(entry, host) is not None:
+    if phase_of(entry) in FINAL_TARGET_PHASES or stat_of(entry, host) is not None:
         return Turn.OVER
     claim = claim_of(entry, host)
-    if claim is None or entry.get("phase") not in RUNNABLE:
+    if claim is None or phase_of(entry) not in RUNNABLE:
         return Turn.NOT_YET
     return Turn.GO if claim.get("runnerUID") in (None, "", pod.uid) else Turn.TAKEN
 
@@ -80,6 +95,11 @@ def is_candidate(session: JsonObject, target: Target, pod: Pod, now: dt.datetime
     entry = target.entry(session)
     hosts = [] if entry is None else entry.get("hosts") or []
     return any(turn(session, target, host["hostname"], pod, now) is Turn.GO for host in hosts)
+
+
+def phase_of(entry: JsonObject) -> str:
+    """The phase of a target; a RestoreSession has that of the whole restore beside it."""
+    return str(entry.get("targetPhase") or entry.get("phase") or "")
 
 
 def stat_of(entry: JsonObject, host: str) -> JsonObject | None:

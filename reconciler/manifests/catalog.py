@@ -35,8 +35,8 @@ _WHOSE = (
     "--invoker-name=${INVOKER_NAME:=}",
     "--target-kind=${TARGET_KIND:=}",
     "--target-name=${TARGET_NAME:=}",
-    "--backupsession=${BACKUP_SESSION:=}",
 )
+_SESSION = "--backupsession=${BACKUP_SESSION:=}"
 _OUTPUT_DIR = "--output-dir=${outputDir:=}"
 _SECRET_MOUNT = volumes.mount("${secretVolume}", volumes.JOB_SECRET_PATH)
 _TARGET_MOUNT = volumes.mount("${targetVolume}", "${TARGET_MOUNT_PATH}")
@@ -48,14 +48,15 @@ _PVC_ARGS = (
     "--backup-paths=${TARGET_PATHS}",
     "--exclude=${EXCLUDE_PATTERNS:=}",
     *_WHOSE,
+    _SESSION,
     _OUTPUT_DIR,
 )
-_RESTORE_PVC_ARGS = (
+_PVC_RESTORE_ARGS = (
     "restore-pvc",
     *_WHERE,
     "--hostname=${HOSTNAME:=}",
     "--source-hostname=${SOURCE_HOSTNAME:=}",
-    "--restore-paths=${RESTORE_PATHS}",
+    "--restore-paths=${RESTORE_PATHS:=}",
     "--snapshots=${RESTORE_SNAPSHOTS:=}",
     "--include=${INCLUDE_PATTERNS:=}",
     "--exclude=${EXCLUDE_PATTERNS:=}",
@@ -68,6 +69,7 @@ _UPDATE_ARGS = (
     "--namespace=${NAMESPACE:=default}",
     "--repository=${REPOSITORY_NAME:=}",
     *_WHOSE,
+    _SESSION,
     _OUTPUT_DIR,
 )
 
@@ -86,22 +88,27 @@ def _database_args(command: str, *own: str) -> tuple[str, ...]:
     )
 
 
-def _database_restore_args(command: str, *own: str) -> tuple[str, ...]:
-    return _database_args(
-        command,
-        *own,
-        "--source-hostname=${SOURCE_HOSTNAME:=}",
-        "--snapshot=${RESTORE_SNAPSHOTS:=}",
-    )
-
-
-_MYSQL_ARGS = _database_args("backup-mysql", "--mysql-args=${args:=--all-databases}")
-_POSTGRES_ARGS = _database_args(
-    "backup-postgres", "--backup-cmd=${backupCMD:=pg_dumpall}", "--pg-args=${args:=}"
-)
-
-_RESTORE_MYSQL_ARGS = _database_restore_args("restore-mysql", "--mysql-args=${args:=}")
-_RESTORE_POSTGRES_ARGS = _database_restore_args("restore-postgres", "--pg-args=${args:=}")
+_OF_RULE = ("--source-hostname=${SOURCE_HOSTNAME:=}", "--snapshot=${RESTORE_SNAPSHOTS:=}")
+_MYSQL_BACKUP = ("backup-mysql", "--mysql-args=${args:=--all-databases}", _SESSION)
+_MYSQL_RESTORE = ("restore-mysql", "--mysql-args=${args:=}", *_OF_RULE)
+_DATABASES = {
+    "mysql-backup": _MYSQL_BACKUP,
+    "mysql-restore": _MYSQL_RESTORE,
+    "mariadb-backup": _MYSQL_BACKUP,
+    "mariadb-restore": _MYSQL_RESTORE,
+    "postgres-backup": (
+        "backup-postgres",
+        "--backup-cmd=${backupCMD:=pg_dumpall}",
+        "--pg-args=${args:=}",
+        _SESSION,
+    ),
+    "postgres-restore": ("restore-postgres", "--pg-args=${args:=}", *_OF_RULE),
+    "mongodb-backup": ("backup-mongodb", "--mongodb-args=${args:=}", _SESSION),
+    "mongodb-restore": ("restore-mongodb", "--mongodb-args=${args:=}", *_OF_RULE),
+    "redis-backup": ("backup-redis", "--redis-args=${args:=}", _SESSION),
+    "redis-restore": ("restore-redis", "--redis-args=${args:=}", *_OF_RULE),
+}
+"""The Functions of databases, and the command and flags that are each one's own."""
 
 
 def _function(
@@ -120,14 +127,9 @@ def functions(image: str) -> tuple[JsonObject, ...]:
     secret = (_SECRET_MOUNT,)
     return (
         _function("pvc-backup", image, _PVC_ARGS, (_TARGET_MOUNT, *secret)),
+        _function("pvc-restore", image, _PVC_RESTORE_ARGS, (_TARGET_MOUNT, *secret)),
         _function("update-status", image, _UPDATE_ARGS, secret),
-        _function("mysql-backup", image, _MYSQL_ARGS, secret),
-        _function("mariadb-backup", image, _MYSQL_ARGS, secret),
-        _function("postgres-backup", image, _POSTGRES_ARGS, secret),
-        _function("pvc-restore", image, _RESTORE_PVC_ARGS, (_TARGET_MOUNT, *secret)),
-        _function("mysql-restore", image, _RESTORE_MYSQL_ARGS, secret),
-        _function("mariadb-restore", image, _RESTORE_MYSQL_ARGS, secret),
-        _function("postgres-restore", image, _RESTORE_POSTGRES_ARGS, secret),
+        *(_function(name, image, _database_args(*own), secret) for name, own in _DATABASES.items()),
     )
 
 
@@ -158,13 +160,6 @@ def _step(function: str, params: dict[str, str]) -> JsonObject:
 
 
 def tasks() -> tuple[JsonObject, ...]:
-    """The built-in Tasks: to back up and to restore claims, and each database."""
-    databases = ("mysql", "mariadb", "postgres")
-    return tuple(
-        task
-        for what in ("backup", "restore")
-        for task in (
-            _task(f"pvc-{what}", claims=True),
-            *(_task(f"{name}-{what}", claims=False) for name in databases),
-        )
-    )
+    """The built-in Tasks, named as the Functions of their first steps."""
+    claims = (_task(name, claims=True) for name in ("pvc-backup", "pvc-restore"))
+    return (*claims, *(_task(name, claims=False) for name in _DATABASES))

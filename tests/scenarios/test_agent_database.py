@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 import pytest
 
-from reconciler.agent import database, dumps
+from reconciler.agent import database, drivers, dumps
 from reconciler.agent.runner import Stop
 from reconciler.agent.surroundings import Surroundings
 from reconciler.agent.workshop import Tools, open_workshop
@@ -114,11 +114,15 @@ def source(tools: Tools, **more: Any) -> database.Source:
     return database.Source("demo", "db", tools.surroundings, **{"wait_seconds": 30, **more})
 
 
+def taken(tools: Tools, objects: Objects, arguments: str = "") -> Any:
+    return database.dump(drivers.MYSQL, source(tools, arguments=arguments), objects, None)
+
+
 def test_a_table_is_dumped_and_comes_back_whole(mariadb, tools, tmp_path) -> None:
     rows = ",".join(f"({n}, 'post {n}')" for n in range(500))
     mariadb.sql("CREATE DATABASE blog; CREATE TABLE blog.posts (id INT, title VARCHAR(99));")
     mariadb.sql(f"INSERT INTO blog.posts VALUES {rows};")
-    work, secrets = database.mysql(source(tools), "--databases blog", Objects(mariadb.port), None)
+    work, secrets = taken(tools, Objects(mariadb.port), "--databases blog")
     shop = workshop(tools, tmp_path, secrets)
     report = work(shop, "app-db", None)
     assert (report.stats.phase, report.stats.error) == ("Succeeded", "")
@@ -137,7 +141,7 @@ def test_a_wrong_login_fails_the_host_without_a_snapshot_and_without_the_passwor
     caplog.set_level("DEBUG")
     objects = Objects(mariadb.port)
     objects.secret["password"] = "wrong-canary"
-    work, secrets = database.mysql(source(tools), "--all-databases", objects, None)
+    work, secrets = taken(tools, objects, "--all-databases")
     shop = workshop(tools, tmp_path, secrets)
     report = work(shop, "app-db", None)
     assert report.stats.phase == "Failed"
@@ -148,7 +152,7 @@ def test_a_wrong_login_fails_the_host_without_a_snapshot_and_without_the_passwor
 
 def test_a_table_that_is_missing_half_way_leaves_no_snapshot(mariadb, tools, tmp_path) -> None:
     mariadb.sql("CREATE DATABASE half; CREATE TABLE half.there (id INT);")
-    work, secrets = database.mysql(source(tools), "half there lost", Objects(mariadb.port), None)
+    work, secrets = taken(tools, Objects(mariadb.port), "half there lost")
     shop = workshop(tools, tmp_path, secrets)
     report = work(shop, "app-db", None)
     assert report.stats.phase == "Failed"
@@ -158,18 +162,18 @@ def test_a_table_that_is_missing_half_way_leaves_no_snapshot(mariadb, tools, tmp
 
 def test_the_dump_tool_gets_the_password_by_environment_alone() -> None:
     login = dumps.Login("db", 3306, "root", CANARY)
-    for dump in (dumps.mysql(login, ("--all-databases",)), dumps.postgres(login, ())):
+    for dump in (drivers.mysql(login, ("--all-databases",)), drivers.postgres(login, ())):
         assert CANARY not in " ".join((*dump.arguments, *dump.ready_arguments)) + repr(dump)
-    assert dumps.mysql(login, ()).env == {"MYSQL_PWD": CANARY}
-    assert dumps.postgres(login, ()).env == {"PGPASSWORD": CANARY}
+    assert drivers.mysql(login, ()).env == {"MYSQL_PWD": CANARY}
+    assert drivers.postgres(login, ()).env == {"PGPASSWORD": CANARY}
 
 
 def test_the_tools_have_stashs_arguments() -> None:
     login = dumps.Login("db", 3307, "root", CANARY)
-    mysql = dumps.mysql(login, ("--all-databases",))
+    mysql = drivers.mysql(login, ("--all-databases",))
     assert mysql.tools == ("mariadb-dump", "mysqldump")
     assert mysql.arguments == ("-u", "root", "-h", "db", "--port=3307", "--all-databases")
-    postgres = dumps.postgres(login, ("-n", "public"), tool="pg_dump")
+    postgres = drivers.postgres(login, ("-n", "public"), tool="pg_dump")
     assert postgres.tools == ("pg_dump",)
     assert postgres.arguments == ("-U", "root", "-h", "db", "--port=3307", "-n", "public")
 
@@ -188,7 +192,7 @@ def test_the_tools_have_stashs_arguments() -> None:
 )
 def test_a_fault_of_the_appbinding_is_named_by_its_path(tools, changes, said) -> None:
     with pytest.raises(InvalidObject) as caught:
-        database.mysql(source(tools), "", Objects(1, **changes), None)
+        taken(tools, Objects(1, **changes))
     assert said in str(caught.value)
     assert CANARY not in str(caught.value)
 
@@ -199,18 +203,21 @@ def test_keys_of_the_secret_are_renamed_and_added(tools) -> None:
         {"addKey": {"key": "password", "stringValue": "other"}},
     ])  # fmt: skip
     objects.secret = {"user": "root"}
-    _, secrets = database.mysql(source(tools), "", objects, None)
+    _, secrets = taken(tools, objects)
     assert secrets == ("other",)
 
 
 def test_a_missing_appbinding_is_named(tools) -> None:
     with pytest.raises(NotFound, match="AppBinding demo/none does not exist; create it"):
-        database.mysql(database.Source("demo", "none", tools.surroundings), "", Objects(1), None)
+        database.dump(
+            drivers.MYSQL, database.Source("demo", "none", tools.surroundings), Objects(1), None
+        )
 
 
 @pytest.mark.parametrize(("arguments", "tool"), [("'open", "pg_dump"), ("", "pg_basebackup")])
 def test_bad_settings_of_a_dump_are_refused(tools, arguments, tool) -> None:
     objects = Objects(1)
     objects.secret = {"POSTGRES_USER": "u", "POSTGRES_PASSWORD": "p"}
+    own = source(tools, arguments=arguments, tool=tool)
     with pytest.raises(TerminalError, match=r"--pg-args|--backup-cmd"):
-        database.postgres(source(tools), arguments, tool, objects, None)
+        database.dump(drivers.POSTGRES, own, objects, None)

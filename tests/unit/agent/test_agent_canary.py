@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from reconciler.agent import database, job, maintenance
+from reconciler.agent import database, drivers, job, maintenance
 from reconciler.agent.session import Duty, Sidecar
 from reconciler.agent.turn import Target
 from reconciler.api import resources as r
@@ -124,7 +124,7 @@ def test_a_dump_that_prints_its_password(application, make, written, scripts, en
     step = job.Step("demo", "s", Target("Deployment", "web"), str(application.root / "output"))
     source = database.Source("demo", "db", tools.surroundings, 5)
     port = application.cluster.port
-    job.back_up(port, tools, step, lambda p, i: database.mysql(source, "--all-databases", p, i))
+    job.back_up(port, tools, step, lambda p, i: database.dump(drivers.MYSQL, source, p, i))
     job.publish(port, tools, step)
     (stat,) = application.cluster.session()["targets"][0]["stats"]
     assert stat["phase"] == ("Succeeded" if ending == "exit 0" else "Failed")

@@ -7,7 +7,7 @@ import os
 import pytest
 from typer.testing import CliRunner
 
-from reconciler.agent import flags, job, maintenance, process, trigger
+from reconciler.agent import flags, job, maintenance, process, restore_job, trigger
 from reconciler.agent.main import app
 from reconciler.errors import Forbidden
 from reconciler.manifests import catalog
@@ -27,9 +27,15 @@ STASH_UPDATE_STATUS = (
 )
 VARIABLES = {
     "TARGET_NAME": "db", "TARGET_KIND": "AppBinding", "TARGET_PATHS": "/stash-data",
-    "INVOKER_KIND": "BackupBatch", "INVOKER_NAME": "shop", "BACKUP_SESSION": "s",
+    "INVOKER_NAME": "shop",
     "outputDir": "/tmp/output", "secretVolume": "v", "targetVolume": "t",
     "TARGET_MOUNT_PATH": "/stash-data", "HOSTNAME": "app-db",
+}  # fmt: skip
+
+BACKUP = {"INVOKER_KIND": "BackupBatch", "BACKUP_SESSION": "s"}
+RESTORE = {
+    "INVOKER_KIND": "RestoreBatch", "RESTORE_SESSION": "shop", "RESTORE_PATHS": "",
+    "RESTORE_SNAPSHOTS": "latest", "SOURCE_HOSTNAME": "host-0", "EXCLUDE_PATTERNS": "*.tmp",
 }  # fmt: skip
 
 
@@ -53,6 +59,7 @@ def calls(monkeypatch) -> list[tuple[str, tuple]]:
     monkeypatch.setattr("reconciler.agent.main.Sidecar", Watcher)
     monkeypatch.setattr(job, "back_up", record("back_up"))
     monkeypatch.setattr(job, "publish", record("publish"))
+    monkeypatch.setattr(restore_job, "run", record("restore"))
     monkeypatch.setattr(maintenance, "init_repository", record("init"))
     monkeypatch.setattr(maintenance, "maintain", record("maintain"))
     monkeypatch.setattr(maintenance, "unlock", record("unlock"))
@@ -84,13 +91,14 @@ def test_stashs_update_status_arguments_publish(calls) -> None:
 )
 def test_every_built_in_function_calls_a_command_that_takes_its_arguments(calls, function) -> None:
     faults: list = []
-    args = substitute(function["spec"]["args"], VARIABLES, "spec", faults)
+    name = function["metadata"]["name"]
+    own = RESTORE if name.endswith("-restore") else BACKUP
+    args = substitute(function["spec"]["args"], {**VARIABLES, **own}, "spec", faults)
     assert not faults
     result = run(args)
     assert (result.exit_code, result.output) == (0, "")
-    assert calls[0][0] == (
-        "publish" if function["metadata"]["name"] == "update-status" else "back_up"
-    )
+    called = "restore" if own is RESTORE else "back_up"
+    assert calls[0][0] == ("publish" if name == "update-status" else called)
 
 
 def test_the_cronjobs_arguments_create_a_session_of_the_slot(calls) -> None:

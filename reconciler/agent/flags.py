@@ -29,7 +29,7 @@ IGNORED = frozenset(
         # the session names its invoker, and the invoker its Repository
         *("invoker-kind", "invoker-name", "repository"),
         # computed from the status of the session, or meant for other commands
-        *("host", "restoresession", "master"),
+        *("host", "restoresession", "master", "backoff-max-wait"),
     }
 )
 """Names (without dashes) of the flags that are accepted and have no effect."""

@@ -22,7 +22,7 @@ import logging
 
 import attrs
 
-from reconciler.agent import events, restoring
+from reconciler.agent import events, member_hooks, restoring
 from reconciler.agent.job import Begun
 from reconciler.agent.owners import DeadPods
 from reconciler.agent.patience import Patience
@@ -122,9 +122,9 @@ class InitContainer:
             self._say(f"waiting to restore host {host}: {got.value}")
             return None
         _log.info("restoring host %s", host)
-        report = restoring.host(
-            self._port, self._tools, Begun(restore, host, address), restoring.files()
-        )
+        where = member_hooks.before(duty.namespace, self._pod.name)
+        begun = Begun(restore, host, address)
+        report = restoring.host(self._port, self._tools, begun, restoring.files(), where)
         if self._tools.stop:
             return STOPPED
         self._patience.reset()

@@ -1,6 +1,7 @@
-"""The hooks of one member around the backup of a host: which, where, and what the report says.
+"""The hooks of one member around the work on a host: which, where, and what the report says.
 
-Called by ``session`` (sidecar) and ``job``. It knows the API's types; ``hooks`` knows how they run.
+Called by ``session`` (sidecar) and ``job``, and by ``restoring``. It knows the API's types;
+``hooks`` knows how they run.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable
 
 import attrs
 
-from reconciler.agent import backends, backup
+from reconciler.agent import backends, backup, restore
 from reconciler.agent.executor import Behind
 from reconciler.agent.handlers import Finder, HookRunner, Place
 from reconciler.agent.hooks import Pair, Worked, around
@@ -19,7 +20,7 @@ from reconciler.agent.report import HostReport
 from reconciler.agent.turn import Target, status_of
 from reconciler.agent.workshop import Tools
 from reconciler.api.resources import APP_BINDINGS, JsonObject
-from reconciler.api.runtime import BackupHooks
+from reconciler.api.runtime import BackupHooks, RestoreHooks
 from reconciler.cluster.port import Port
 from reconciler.manifests import names
 
@@ -35,6 +36,11 @@ def beside(namespace: str, pod: str) -> Place:
     return Place.beside(namespace, pod, names.SIDECAR)
 
 
+def before(namespace: str, pod: str) -> Place:
+    """For the init container: the application's containers do not run yet."""
+    return Place.before(namespace, pod, names.INIT_CONTAINER)
+
+
 def of_job(port: Port, namespace: str, pod: str, target: Target) -> Finder:
     """For a Job: a pod behind the Service of an AppBinding, else the Job's own."""
     if target.kind == APP_BINDINGS.kind:
@@ -48,6 +54,15 @@ def pair(hooks: BackupHooks | None, session: JsonObject) -> Pair:
         return Pair()
     post = hooks.post_backup
     found = Pair(hooks.pre_backup, post, retry_left=bool(session["spec"].get("retryLeft")))
+    return attrs.evolve(found, policy=post.execution_policy) if post else found
+
+
+def restore_pair(hooks: RestoreHooks | None) -> Pair:
+    """The handlers of a restore's member; a restore is not tried again."""
+    if hooks is None:
+        return Pair()
+    post = hooks.post_restore
+    found = Pair(hooks.pre_restore, post)
     return attrs.evolve(found, policy=post.execution_policy) if post else found
 
 
@@ -68,24 +83,48 @@ def around_backup(  # noqa: PLR0917 -- all of them are needed, each is another t
 ) -> HostReport:
     """Back up a host between the hooks of its member. Never raises, as ``work`` does not."""
     runner = HookRunner(port, tools, where, redactor(tools))
+    done = _around(runner, pair(hooks, session), session, work)
+    return reported(done, backup.failed(host, ""), WARNING)
+
+
+def around_restore(  # noqa: PLR0917 -- all of them are needed, each is another type
+    port: Port,
+    tools: Tools,
+    where: Finder,
+    hooks: RestoreHooks | None,
+    session: JsonObject,
+    host: str,
+    work: Callable[[], HostReport],
+) -> HostReport:
+    """The same of a restore. Told to stop, its post hook has run all the same."""
+    runner = HookRunner(port, tools, where, redactor(tools))
+    done = _around(runner, restore_pair(hooks), session, work)
+    return reported(done, restore.failed(host, ""))
+
+
+def _around(
+    runner: HookRunner, hooks: Pair, session: JsonObject, work: Callable[[], HostReport]
+) -> Worked[HostReport]:
     deadline = status_of(session).get("sessionDeadline")
-    done = around(
+    return around(
         runner,
-        pair(hooks, session),
+        hooks,
         work,
         failed=lambda report: report.stats.phase == "Failed",
         deadline=dt.datetime.fromisoformat(deadline) if deadline else None,
     )
-    return reported(host, done)
 
 
-def reported(host: str, done: Worked[HostReport]) -> HostReport:
-    """The report with what the hooks did. A hook that failed fails the host; snapshots stay."""
-    found = done.result or backup.failed(host, "")
+def reported(done: Worked[HostReport], undone: HostReport, warning: str = "") -> HostReport:
+    """The report with what the hooks did; ``undone`` is that of work which was not begun.
+
+    A hook that failed fails the host. After a failed post hook ``warning`` is the last word.
+    """
+    found = done.result or undone
     stats = found.stats
     if done.hooks.error:
         errors = (done.hooks.pre_error, stats.error, done.hooks.post_error)
         error = "; ".join(text for text in errors if text)
-        error += WARNING if done.hooks.post_error else ""
+        error += warning if done.hooks.post_error else ""
         stats = attrs.evolve(stats, phase="Failed", error=error)
     return attrs.evolve(found, stats=stats, hooks=done.hooks.said)

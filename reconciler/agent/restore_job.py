@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 
-from reconciler.agent import job, restoring
+from reconciler.agent import job, member_hooks, restoring
 from reconciler.agent.job import Begun, Step
 from reconciler.agent.workshop import Tools
 from reconciler.api.resources import Resource
@@ -25,7 +25,9 @@ def run(port: Port, tools: Tools, step: Step, prepare: restoring.Prepare) -> int
     begun = job.begin(port, tools, step)
     if not isinstance(begun, Begun):
         return begun
-    report = restoring.host(port, tools, begun, prepare)
+    pod = tools.surroundings.pod().name
+    where = member_hooks.of_job(port, step.namespace, pod, step.target)
+    report = restoring.host(port, tools, begun, prepare, where)
     if tools.stop:
         _log.warning("ended before the restore was done; the next pod restores the whole")
         return job.REFUSED

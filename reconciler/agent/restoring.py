@@ -10,15 +10,16 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from reconciler.agent import restore, selection
+from reconciler.agent import member_hooks, restore, selection
 from reconciler.agent.flags import items
+from reconciler.agent.handlers import Finder
 from reconciler.agent.job import Begun, Work, repository_of
 from reconciler.agent.report import HostReport
 from reconciler.agent.selection import Order
 from reconciler.agent.turn import seconds_left
 from reconciler.agent.workshop import Tools, Workshop, open_workshop
 from reconciler.api.resources import JsonObject
-from reconciler.api.restore import RestoreTarget, Rule
+from reconciler.api.restore import RestoreMember, RestoreTarget, Rule
 from reconciler.api.restore_invoker import RestoreInvoker, decode_restore
 from reconciler.cluster.port import Port
 from reconciler.errors import NotFound, TandemError
@@ -33,11 +34,34 @@ Prepare = Callable[[Port, Order | None], Prepared]
 """Reads what the work needs; None: there is nothing to do for the host. Raises TandemErrors."""
 
 
-def host(port: Port, tools: Tools, begun: Begun, prepare: Prepare) -> HostReport:
-    """Restore the claimed host."""
+def host(port: Port, tools: Tools, begun: Begun, prepare: Prepare, where: Finder) -> HostReport:
+    """Restore the claimed host, between the hooks of its member, which run at ``where``."""
     try:
         view = decode(begun.session)
-        target = _target(view, begun)
+        member = _member(view, begun)
+    except TandemError as error:
+        return restore.failed(begun.host, str(error))
+    return member_hooks.around_restore(
+        port,
+        tools,
+        where,
+        member.hooks,
+        begun.session,
+        begun.host,
+        lambda: _data(port, tools, begun, view, member, prepare),
+    )
+
+
+def _data(  # noqa: PLR0917 -- private, and called once
+    port: Port,
+    tools: Tools,
+    begun: Begun,
+    view: RestoreInvoker,
+    member: RestoreMember,
+    prepare: Prepare,
+) -> HostReport:
+    target = member.target or RestoreTarget()
+    try:
         order = selection.order_for(target.rules, begun.host, _hosts(begun), mounts(target))
         repository = repository_of(port, view)
         work, secrets = prepare(port, order)
@@ -104,13 +128,12 @@ def mounts(target: RestoreTarget) -> tuple[str, ...]:
     return (DEFAULT_MOUNT,) if whole_claim else tuple(filter(None, named))
 
 
-def _target(view: RestoreInvoker, begun: Begun) -> RestoreTarget:
-    index = begun.address.target.place_in(view)
-    found = None if index is None else view.members[index].target
-    if found is None:
-        whose = begun.address.target
+def _member(view: RestoreInvoker, begun: Begun) -> RestoreMember:
+    whose = begun.address.target
+    index = whose.place_in(view)
+    if index is None:
         raise NotFound(f"{view.kind} {view.name} has no member {whose.kind} {whose.name} any more")
-    return found
+    return view.members[index]
 
 
 def _hosts(begun: Begun) -> Sequence[str]:

@@ -11,13 +11,26 @@ from typing import TYPE_CHECKING
 
 from reconciler.api.invoker import INVOKERS
 from reconciler.api.resources import JsonObject, Resource
+from reconciler.cli import summary
 from reconciler.errors import NotFound, TerminalError
 
 if TYPE_CHECKING:
     from reconciler.cluster.port import Port, Reader
 
 
-def connect(kubeconfig: Path | None, *, read_seconds: float | None = None) -> Port:
+def reach(kubeconfig: Path | None, context: str | None, namespace: str | None) -> tuple[Port, str]:
+    """A client of the cluster, and the namespace that is meant, as kubectl understands it."""
+    # the kubernetes package takes a third of a second to import
+    from reconciler.cluster.connection import default_namespace
+
+    port = connect(kubeconfig, context)
+    path = str(kubeconfig) if kubeconfig else None
+    return port, namespace or default_namespace(path, context) or "default"
+
+
+def connect(
+    kubeconfig: Path | None, context: str | None = None, *, read_seconds: float | None = None
+) -> Port:
     """A client of the cluster. Raises TerminalError when the file is not there.
 
     ``read_seconds`` bounds the wait for an answer; None: the transport's own patience.
@@ -32,7 +45,9 @@ def connect(kubeconfig: Path | None, *, read_seconds: float | None = None) -> Po
             " or leave --kubeconfig out"
         )
     transport = KubernetesTransport.from_kubeconfig(
-        str(kubeconfig) if kubeconfig else None, read_seconds=read_seconds or READ_SECONDS
+        str(kubeconfig) if kubeconfig else None,
+        context=context,
+        read_seconds=read_seconds or READ_SECONDS,
     )
     return Client(transport)
 
@@ -78,21 +93,14 @@ def _get(reader: Reader, resource: Resource, namespace: str, name: str) -> JsonO
 
 def _absent(reader: Reader, namespace: str, name: str, kind: str | None) -> str:
     what = f"{kind or 'BackupBatch'} {namespace}/{name} not found"
-    known = [name for resource in _wanted(kind) for name in _names(reader, resource, namespace)]
+    known = [
+        str(obj["metadata"]["name"])
+        for resource in _wanted(kind)
+        for obj in summary.listed(reader, resource, namespace)
+    ]
     near = difflib.get_close_matches(name, known, n=1)
     if near:
         return f"{what}; did you mean {near[0]}?"
     if known:
         return f"{what}; namespace {namespace} has {', '.join(sorted(known))}"
     return f"{what}; namespace {namespace} has none, name another one with -n"
-
-
-def _names(reader: Reader, resource: Resource, namespace: str) -> list[str]:
-    try:
-        listing = reader.list(resource, namespace)
-    except NotFound as error:
-        raise NotFound(
-            f"the cluster does not serve {resource.plural}.{resource.group}; install Tandem's"
-            " CRDs: tandem crds | kubectl apply -f -"
-        ) from error
-    return [obj["metadata"]["name"] for obj in listing.items]

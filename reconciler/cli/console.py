@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 import orjson
+import yaml
 from rich.console import Console
 
 from reconciler.errors import InvalidObject, TandemError
@@ -21,6 +22,7 @@ class Format(StrEnum):
 
     TEXT = "text"
     JSON = "json"
+    YAML = "yaml"
 
 
 def out(*, plain: bool = False) -> Console:
@@ -33,9 +35,14 @@ def err() -> Console:
     return Console(stderr=True, highlight=False)
 
 
-def emit_json(value: Any) -> None:
-    """Print a JSON value, indented, on standard output."""
-    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
+def emit(value: Any, output: Format = Format.JSON) -> None:
+    """Print a value for programs on standard output: as YAML if asked for, else as JSON."""
+    if output is Format.YAML:
+        # tuples and enumerations have a JSON form only
+        plain = orjson.loads(orjson.dumps(value))
+        sys.stdout.write(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+    else:
+        sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
 
 
 def report_error(error: TandemError) -> None:

@@ -30,8 +30,8 @@ def crds(
 
     if write is not None:
         _write(write, output)
-    elif output is Format.JSON:
-        console.emit_json({"apiVersion": "v1", "kind": "List", "items": definitions.crds()})
+    elif output is not Format.TEXT:
+        console.emit({"apiVersion": "v1", "kind": "List", "items": definitions.crds()}, output)
     else:
         typer.echo("---\n".join(definitions.render().values()), nl=False)
 
@@ -41,7 +41,7 @@ def _write(directory: Path, output: Format) -> None:
 
     definitions.main(directory)
     written = [str(directory / name) for name in definitions.render()]
-    if output is Format.JSON:
-        console.emit_json({"written": written})
+    if output is not Format.TEXT:
+        console.emit({"written": written}, output)
     else:
         typer.echo("\n".join(written))

@@ -36,8 +36,8 @@ def diagram(
     Exit codes: 0 done, 1 no such machine, 2 wrong usage.
     """
     drawn = _draw(machine, language)
-    if output is Format.JSON:
-        console.emit_json(drawn)
+    if output is not Format.TEXT:
+        console.emit(drawn, output)
     else:
         typer.echo("\n".join(drawn.values()), nl=False)
 

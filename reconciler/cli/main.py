@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from reconciler.cli import agent, crds, diagram, plan, run, status, trigger, up
+from reconciler.cli import agent, crds, diagram, pause, plan, run, status, trigger, up
 from reconciler.cli.console import report_error
 from reconciler.cli.demo import command as demo
 from reconciler.errors import TandemError
@@ -55,15 +55,17 @@ app.command("run")(run.run)
 app.command("plan")(plan.plan)
 app.command("trigger")(trigger.trigger)
 app.command("status")(status.status)
+app.command("pause")(pause.pause)
+app.command("resume")(pause.resume)
 app.command("crds")(crds.crds)
 app.command("diagram")(diagram.diagram)
 app.command("agent", context_settings=agent.FORWARD, add_help_option=False)(agent.agent)
 
 
-def execute(arguments: Sequence[str]) -> int:
+def execute(arguments: Sequence[str], program: str = "tandem") -> int:
     """Run one command line (without the program's name) and return its exit code."""
     try:
-        result = app(list(arguments), prog_name="tandem", standalone_mode=False)
+        result = app(list(arguments), prog_name=program, standalone_mode=False)
     except typer.TyperException as error:
         _show(error)
         return 1 if arguments[:1] == ["plan"] else error.exit_code
@@ -87,6 +89,11 @@ def _show(error: typer.TyperException) -> None:
 def main() -> None:
     """What the console script calls."""
     sys.exit(execute(sys.argv[1:]))
+
+
+def plugin() -> None:
+    """What the console script ``kubectl-tandem`` calls: kubectl runs it for ``kubectl tandem``."""
+    sys.exit(execute(sys.argv[1:], "kubectl tandem"))
 
 
 if __name__ == "__main__":

@@ -18,10 +18,29 @@ Kubeconfig = Annotated[
         show_default=False,
     ),
 ]
-Namespace = Annotated[
-    str, typer.Option("--namespace", "-n", metavar="NAMESPACE", help="Namespace of the batch.")
+Context = Annotated[
+    str | None,
+    typer.Option(
+        "--context",
+        metavar="NAME",
+        help="Context of the kubeconfig; default: its current one.",
+        show_default=False,
+    ),
 ]
-Output = Annotated[Format, typer.Option("--output", "-o", help="Text for people, or JSON.")]
+Namespace = Annotated[
+    str | None,
+    typer.Option(
+        "--namespace",
+        "-n",
+        metavar="NAMESPACE",
+        help="Namespace; default: that of the context, else default.",
+        show_default=False,
+    ),
+]
+AllNamespaces = Annotated[
+    bool, typer.Option("--all-namespaces", "-A", help="Look into every namespace.")
+]
+Output = Annotated[Format, typer.Option("--output", "-o", help="Text for people, JSON or YAML.")]
 Kind = Annotated[
     str | None,
     typer.Option(
@@ -32,5 +51,5 @@ Kind = Annotated[
     ),
 ]
 Plain = Annotated[
-    bool, typer.Option("--plain", help="Plain lines instead of a live screen, as in a pipe.")
+    bool, typer.Option("--plain", help="No colours and no live screen, as in a pipe.")
 ]

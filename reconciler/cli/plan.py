@@ -56,8 +56,8 @@ def plan(
         raise TerminalError(f"{', '.join(files)}: no manifests; name files that hold some")
     _refuse_invalid(read)
     outcome = rehearsal.rehearse(read, namespace, _live(kubeconfig, empty))
-    if output is Format.JSON:
-        console.emit_json(attrs.asdict(outcome))
+    if output is not Format.TEXT:
+        console.emit(attrs.asdict(outcome), output)
     else:
         _print(outcome)
     if outcome.changes:

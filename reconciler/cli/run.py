@@ -81,7 +81,7 @@ def run(
     from reconciler.observability import logs
 
     clock = SystemClock()
-    logs.configure(clock, stream=sys.stderr, style=output.value)
+    logs.configure(clock, stream=sys.stderr, style="text" if output is Format.TEXT else "json")
     port = connection.connect(kubeconfig)
     image = image or operating.own_image(port, operator_namespace, os.environ)
     settings = Settings(

@@ -11,6 +11,7 @@ from typing import Final
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
+from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
@@ -18,7 +19,9 @@ from reconciler.api.durations import format_duration, parse_duration
 from reconciler.cli.summary import (
     ConditionLine,
     HostLine,
+    Overview,
     RepositoryLine,
+    RestoreLine,
     SessionLine,
     Summary,
     TargetLine,
@@ -60,7 +63,50 @@ def summary_tree(
         _add_session(tree, session)
     if not summary.sessions:
         tree.add(Text("no session yet", style="dim"))
+    for restore in summary.restores[:sessions]:
+        tree.add(restore_tree(restore))
     return Group(tree)
+
+
+def overview_table(found: Overview, now: dt.datetime) -> RenderableType:
+    """One line a batch, one line a restore."""
+    parts: list[RenderableType] = []
+    if found.batches:
+        table = _table("NAMESPACE", "BATCH", "PHASE", "LAST", "NEXT", "LAST SESSION")
+        for line in found.batches:
+            phase = phase_text(line.phase)
+            if line.paused:
+                phase.append(" paused", style="yellow")
+            upcoming = relative(line.next, now) if line.next else "-"
+            last = relative(line.last, now) if line.last else "never"
+            table.add_row(
+                line.namespace, line.name, phase, last, upcoming, line.last_session or "-"
+            )
+        parts.append(table)
+    if found.restores:
+        table = _table("NAMESPACE", "RESTORE", "PHASE", "CREATED", "TOOK")
+        for each in found.restores:
+            created, took = relative(each.created, now), shortened(each.duration) or "-"
+            table.add_row(each.namespace, each.name, phase_text(each.phase), created, took)
+        parts.append(table)
+    return Group(*parts) if parts else Text("no batch and no restore", style="dim")
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def restore_tree(restore: RestoreLine) -> Tree:
+    """A restore with its targets and hosts."""
+    text = Text.assemble(f"{restore.kind} {restore.name}  ", phase_text(restore.phase))
+    if restore.duration:
+        text.append(f" in {shortened(restore.duration)}")
+    tree = Tree(text)
+    _fill_session(tree, restore)
+    return tree
 
 
 def session_tree(session: SessionLine) -> Tree:
@@ -159,7 +205,7 @@ def shortened(duration: str) -> str:
     return format_duration(dt.timedelta(seconds=round(parsed.total_seconds(), 1)))
 
 
-def _fill_session(tree: Tree, session: SessionLine) -> None:
+def _fill_session(tree: Tree, session: SessionLine | RestoreLine) -> None:
     for target in session.targets:
         _add_target(tree, target)
     for condition in session.conditions:

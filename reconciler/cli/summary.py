@@ -11,7 +11,10 @@ from typing import Any
 
 import attrs
 
+from reconciler.api import restore_invoker
+from reconciler.api.invoker import INVOKERS
 from reconciler.api.resources import BACKUP_SESSIONS, REPOSITORIES, JsonObject, Resource
+from reconciler.api.restore_invoker import RESTORE_INVOKERS
 from reconciler.api.session import FINAL_SESSION_PHASES
 from reconciler.cluster.port import Reader
 from reconciler.errors import NotFound
@@ -95,8 +98,50 @@ class RepositoryLine:
 
 
 @attrs.frozen
+class RestoreLine:
+    """One RestoreBatch or RestoreSession."""
+
+    kind: str
+    namespace: str
+    name: str
+    phase: str
+    created: str
+    duration: str
+    deadline: str
+    repository: str
+    conditions: tuple[ConditionLine, ...]
+    targets: tuple[TargetLine, ...]
+
+    @property
+    def final(self) -> bool:
+        return self.phase in FINAL_SESSION_PHASES
+
+
+@attrs.frozen
+class Overview:
+    """One line a batch, and the restores."""
+
+    batches: tuple[OverviewLine, ...]
+    restores: tuple[RestoreLine, ...]
+
+
+@attrs.frozen
+class OverviewLine:
+    """One invoker in a list of them; ``last_session`` is the newest one with its phase."""
+
+    kind: str
+    namespace: str
+    name: str
+    phase: str
+    paused: bool
+    last_session: str
+    last: str
+    next: str
+
+
+@attrs.frozen
 class Summary:
-    """One invoker; ``sessions`` newest first."""
+    """One invoker; ``sessions`` and ``restores`` newest first."""
 
     kind: str
     namespace: str
@@ -109,6 +154,74 @@ class Summary:
     conditions: tuple[ConditionLine, ...]
     repository: RepositoryLine
     sessions: tuple[SessionLine, ...]
+    restores: tuple[RestoreLine, ...] = ()
+
+
+def overview(reader: Reader, namespace: str | None) -> Overview:
+    """Every invoker and every restore of a namespace, or of all (None).
+
+    Raises NotFound, with the remedy, where Tandem's kinds are not served.
+    """
+    found = [
+        _overview_line(resource, obj)
+        for resource in INVOKERS
+        for obj in listed(reader, resource, namespace)
+    ]
+    restores = _restores(reader, namespace)
+    return Overview(tuple(found), tuple(restores))
+
+
+def listed(reader: Reader, resource: Resource, namespace: str | None) -> list[JsonObject]:
+    """All objects. Raises NotFound, saying how to install what is not served."""
+    try:
+        return reader.list(resource, namespace).items
+    except NotFound as error:
+        raise NotFound(
+            f"the cluster does not serve {resource.plural}.{resource.group}; install Tandem's"
+            " CRDs: tandem crds | kubectl apply -f -"
+        ) from error
+
+
+def _overview_line(resource: Resource, obj: JsonObject) -> OverviewLine:
+    meta, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
+    return OverviewLine(
+        kind=resource.kind,
+        namespace=meta.get("namespace", ""),
+        name=meta["name"],
+        phase=status.get("phase", ""),
+        paused=bool(spec.get("paused")),
+        last_session=status.get("lastSession", ""),
+        last=status.get("lastSessionTime", ""),
+        next=status.get("nextSessionTime", ""),
+    )
+
+
+def _restores(reader: Reader, namespace: str | None) -> list[RestoreLine]:
+    found: list[JsonObject] = []
+    for resource in RESTORE_INVOKERS:
+        try:
+            found += reader.list(resource, namespace).items
+        except NotFound:
+            continue  # older CRDs have no restores
+    found.sort(key=lambda obj: (obj["metadata"]["creationTimestamp"], obj["metadata"]["name"]))
+    return [restore_line(obj) for obj in reversed(found)]
+
+
+def restore_line(obj: JsonObject) -> RestoreLine:
+    """One RestoreBatch or RestoreSession."""
+    meta, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
+    return RestoreLine(
+        kind=obj["kind"],
+        namespace=meta.get("namespace", ""),
+        name=meta["name"],
+        phase=status.get("phase") or "Pending",
+        created=meta.get("creationTimestamp", ""),
+        duration=status.get("sessionDuration", ""),
+        deadline=status.get("sessionDeadline", ""),
+        repository=(spec.get("repository") or {}).get("name", ""),
+        conditions=tuple(_conditions("", status)),
+        targets=tuple(_target(entry) for entry in restore_invoker.entries(obj)),
+    )
 
 
 def gather(reader: Reader, resource: Resource, obj: JsonObject) -> Summary:
@@ -127,7 +240,15 @@ def gather(reader: Reader, resource: Resource, obj: JsonObject) -> Summary:
         conditions=tuple(_invoker_conditions(status)),
         repository=_repository(reader, namespace, (spec.get("repository") or {}).get("name", "")),
         sessions=tuple(_sessions(reader, resource, obj)),
+        restores=tuple(_restores_of(reader, obj)),
     )
+
+
+def _restores_of(reader: Reader, obj: JsonObject) -> list[RestoreLine]:
+    """Those that read the same Repository: what the batch has saved comes back from there."""
+    name = ((obj.get("spec") or {}).get("repository") or {}).get("name", "")
+    found = _restores(reader, obj["metadata"].get("namespace", ""))
+    return [line for line in found if line.repository == name]
 
 
 def session_line(obj: JsonObject) -> SessionLine:

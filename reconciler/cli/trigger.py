@@ -24,9 +24,10 @@ INTERVAL = 1.0
 
 def trigger(
     batch: Annotated[str, typer.Argument(metavar="BATCH", help="Name of the batch.")],
-    namespace: options.Namespace = "default",
+    namespace: options.Namespace = None,
     kind: options.Kind = None,
     kubeconfig: options.Kubeconfig = None,
+    context: options.Context = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the end of the session.")] = False,
     timeout: Annotated[
         str, typer.Option(metavar="DURATION", help="How long --wait waits at most.")
@@ -40,15 +41,15 @@ def trigger(
     Exit codes: 0 created (with --wait: succeeded), 1 failed or skipped, 2 wrong usage.
     """
     seconds = _seconds(timeout)
-    port = connection.connect(kubeconfig)
+    port, place = connection.reach(kubeconfig, context, namespace)
     clock = SystemClock()
-    _, invoker = connection.find_invoker(port, namespace, batch, kind)
+    _, invoker = connection.find_invoker(port, place, batch, kind)
     session = create_session(port, clock, invoker)
     if wait:
         session = await_end(port, clock, session, seconds)
     line = summary.session_line(session)
-    if output is Format.JSON:
-        console.emit_json(attrs.asdict(line))
+    if output is not Format.TEXT:
+        console.emit(attrs.asdict(line), output)
     else:
         console.out().print(screens.session_tree(line))
     if wait and line.phase != "Succeeded":

@@ -67,8 +67,8 @@ def up(
 
 
 def _announce(url: str, kubeconfig: Path, output: Format) -> None:
-    if output is Format.JSON:
-        console.emit_json({"url": url, "kubeconfig": str(kubeconfig)})
+    if output is not Format.TEXT:
+        console.emit({"url": url, "kubeconfig": str(kubeconfig)}, output)
         return
     console.err().print(f"the cluster answers at {url}; stop it with Ctrl-C")
     console.out().print(f"export KUBECONFIG={kubeconfig}", soft_wrap=True)

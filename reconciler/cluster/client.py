@@ -7,10 +7,10 @@ API server and the embedded one. It holds no state but a cache of discovery, and
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from reconciler.api.resources import JsonObject, Resource
+from reconciler.api.resources import PODS, JsonObject, Resource
 from reconciler.cluster import answers
 from reconciler.cluster.port import Listing, Propagation
 from reconciler.cluster.transport import (
@@ -74,6 +74,13 @@ class Client:
                 return False
             self._discovered[root] = frozenset(each["name"] for each in found)
         return resource.plural in self._discovered[root]
+
+    def logs(
+        self, namespace: str, pod: str, container: str, *, follow: bool = False
+    ) -> Iterator[str]:
+        query = _query(container=container, follow="true" if follow else "")
+        path = PODS.path(namespace, _named(pod), "log")
+        return _lines(self._transport.stream(Request("GET", path, query)))
 
     # Watcher
 
@@ -208,6 +215,15 @@ class Client:
         if not isinstance(found, dict):
             raise ApiUnavailable(f"{method} {path}: the answer is not a JSON object")
         return found
+
+
+def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from (line.decode("utf-8", "replace") for line in lines)
+    if rest:
+        yield rest.decode("utf-8", "replace")
 
 
 def _query(**parameters: str) -> dict[str, str]:

@@ -60,6 +60,19 @@ def connect(path: str | None = None, context: str | None = None) -> Connection:
     return Connection(configuration.host.rstrip("/"), pool, headers, configuration)
 
 
+def default_namespace(path: str | None = None, context: str | None = None) -> str:
+    """The namespace of the kubeconfig's context, as kubectl takes it; "" when it names none."""
+    import kubernetes.config  # noqa: PLC0415 -- 0.3 s that most commands save
+
+    config: Any = kubernetes.config
+    try:
+        contexts, active = config.list_kube_config_contexts(path)
+    except (config.ConfigException, OSError, ValueError, yaml.YAMLError, TypeError, AttributeError):
+        return ""  # ``connect`` has told what is wrong, or did without a kubeconfig
+    chosen = next((each for each in contexts if each["name"] == context), active)
+    return str((chosen.get("context") or {}).get("namespace") or "")
+
+
 def _load(configuration: Any, path: str | None, context: str | None) -> None:
     import kubernetes.config  # noqa: PLC0415 -- as above
 

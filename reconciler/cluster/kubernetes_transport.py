@@ -7,7 +7,7 @@ configuration and authentication are used (``connection``). No request or answer
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -79,6 +79,23 @@ class KubernetesTransport:
             raise answers.error(answer.status, body)
         return LineStream(answer)
 
+    def stream(self, request: Request) -> Iterator[bytes]:
+        # what is followed may be silent for as long as it likes
+        answer = self._open(
+            request, _timeout(None if request.query.get("follow") else self._read_seconds)
+        )
+        if answer.status != 200:
+            raise answers.error(answer.status, _decode(answer.read(), answer.headers))
+        return self._chunks(answer)
+
+    def _chunks(self, answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+        try:
+            yield from answer.stream()
+        except urllib3.exceptions.HTTPError as error:
+            raise _unavailable(self.host, error) from error
+        finally:
+            answer.close()
+
     def exec(self, command: Command) -> ExecResult:
         connection = self._connection
         try:
@@ -130,9 +147,9 @@ def _retries(method: str) -> urllib3.Retry:
     return urllib3.Retry(connect=1, read=reads, redirect=0, status=0, other=0, backoff_factor=0)
 
 
-def _timeout(read: float) -> urllib3.Timeout:
+def _timeout(read: float | None) -> urllib3.Timeout:
     """Who does not want to wait for an answer does not want to wait for a connection either."""
-    return urllib3.Timeout(connect=min(CONNECT_SECONDS, read), read=read)
+    return urllib3.Timeout(connect=min(CONNECT_SECONDS, read or CONNECT_SECONDS), read=read)
 
 
 def _url(host: str, request: Request) -> str:

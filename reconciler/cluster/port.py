@@ -7,7 +7,7 @@ The engine, the agent, the embedded controllers and the command line depend on t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import attrs
@@ -44,6 +44,14 @@ class Reader(Protocol):
 
     def serves(self, resource: Resource) -> bool:
         """Whether the server's discovery lists the resource."""
+
+    def logs(
+        self, namespace: str, pod: str, container: str, *, follow: bool = False
+    ) -> Iterator[str]:
+        """The lines of a container's log; followed until the container ends. Raises NotFound.
+
+        Rejected: the container has not started. ApiUnavailable, also in the midst of it.
+        """
 
 
 class Watcher(Protocol):

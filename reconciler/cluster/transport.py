@@ -7,7 +7,7 @@ same Request. Bodies are JSON values, not bytes: who speaks HTTP encodes them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import attrs
@@ -108,6 +108,9 @@ class Transport(Protocol):
 
     def watch(self, request: Request) -> WatchStream:
         """Open a watch (the query holds watch=true); HTTP errors raise the typed error."""
+
+    def stream(self, request: Request) -> Iterator[bytes]:
+        """The body of the answer as it comes, such as a followed log. Raises the typed error."""
 
     def exec(self, command: Command) -> ExecResult:
         """Run it and wait. Raises NotFound, ApiUnavailable, TerminalError (also TimedOut)."""

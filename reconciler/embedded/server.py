@@ -112,6 +112,13 @@ class Server:
         follow = request.query.get("follow") in ("true", "1")
         return logs.shown(self._logs(namespace, name, container, follow), request.query)
 
+    def stream(self, request: Request) -> Iterator[bytes]:
+        """The chunks of a container's log. Raises the house's typed errors."""
+        try:
+            return self.open_log(request)
+        except Refusal as refusal:
+            raise refusal.as_error() from None
+
     def exec(self, command: Command) -> ExecResult:
         """Run a command in a container. Raises the house's typed errors."""
         call = execs.Call(command.argv, command.container)

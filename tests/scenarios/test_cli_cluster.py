@@ -7,7 +7,13 @@ import json
 import pytest
 import yaml
 
-from reconciler.api.resources import BACKUP_BATCHES, BACKUP_SESSIONS, CRON_JOBS, DEPLOYMENTS
+from reconciler.api.resources import (
+    BACKUP_BATCHES,
+    BACKUP_SESSIONS,
+    CRON_JOBS,
+    DEPLOYMENTS,
+    RESTORE_BATCHES,
+)
 from reconciler.cli import operating
 from reconciler.cli.demo import application
 from reconciler.cli.main import execute
@@ -219,6 +225,70 @@ def test_status_says_why_a_batch_waits(cluster, capsys):
     text = capsys.readouterr().out
     assert "✗ Deployment web: BackupTargetFound" in text
     assert "no session yet" in text
+
+
+def test_status_without_a_name_shows_all_batches_and_restores(cluster, capsys):
+    apply(cluster, APPLICATION)
+    restore = {"apiVersion": RESTORE_BATCHES.api_version, "kind": "RestoreBatch"}
+    restore |= {"metadata": {"name": "back", "namespace": "shop"}}
+    restore |= {"spec": {"repository": {"name": "repo"}, "members": []}}
+    cluster.client().create(RESTORE_BATCHES, restore)
+
+    assert execute(["status", "-A", "--kubeconfig", str(cluster.kubeconfig), "-o", "yaml"]) == 0
+    found = yaml.safe_load(capsys.readouterr().out)
+    assert [(line["namespace"], line["name"]) for line in found["batches"]] == [("shop", "web")]
+    assert [(line["name"], line["phase"]) for line in found["restores"]] == [("back", "Pending")]
+
+    assert execute(["status", "-n", "other", "--kubeconfig", str(cluster.kubeconfig)]) == 0
+    assert "no batch and no restore" in capsys.readouterr().out
+    assert execute(["status", "web", "-n", "shop", "--kubeconfig", str(cluster.kubeconfig)]) == 0
+    assert "RestoreBatch back  Pending" in capsys.readouterr().out
+
+
+def test_status_of_one_batch_in_all_namespaces_is_wrong_usage(cluster, capsys):
+    assert execute(["status", "web", "-A", "--kubeconfig", str(cluster.kubeconfig)]) == 2
+    assert "leave out either" in capsys.readouterr().err
+
+
+def test_the_namespace_of_the_context_is_the_default(cluster, tmp_path, capsys):
+    apply(cluster, APPLICATION)
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    place = {**config["contexts"][0]["context"], "namespace": "shop"}
+    config["contexts"].append({"name": "shop", "context": place})
+    other = tmp_path / "contexts"
+    other.write_text(yaml.safe_dump(config))
+
+    assert execute(["status", "web", "--kubeconfig", str(other), "--context", "shop"]) == 0
+    assert execute(["status", "web", "--kubeconfig", str(other)]) == 1
+    assert "BackupBatch default/web not found" in capsys.readouterr().err
+
+
+def test_pause_and_resume_hold_the_schedule_and_let_it_go(cluster, capsys):
+    apply(cluster, APPLICATION)
+    settle(cluster)
+    place = ["-n", "shop", "--kubeconfig", str(cluster.kubeconfig)]
+
+    def suspended():
+        settle(cluster)
+        [trigger] = cluster.client().list(CRON_JOBS, "shop").items
+        return trigger["spec"]["suspend"]
+
+    assert execute(["pause", "web", *place]) == 0
+    assert suspended()
+    assert execute(["pause", "web", *place]) == 0
+    assert execute(["resume", "web", *place, "-o", "json"]) == 0
+    assert not suspended()
+    told = capsys.readouterr().out
+    assert "shop/web is paused" in told
+    assert "shop/web is already paused" in told
+    assert '"changed": true' in told
+
+
+def test_a_cluster_without_tandems_kinds_says_how_to_install_them(tmp_path, capsys):
+    with EmbeddedCluster(SystemClock(), None, tmp_path) as bare:
+        for arguments in (["status"], ["status", "web"], ["pause", "web"]):
+            assert execute([*arguments, "--kubeconfig", str(bare.kubeconfig)]) == 1
+            assert "tandem crds | kubectl apply -f -" in capsys.readouterr().err
 
 
 def test_a_kubeconfig_that_is_not_there_is_named(capsys):

@@ -62,7 +62,7 @@ def demo(
         waiting.until_told_to_stop() as told,
         local.running(directory, node="process", log_file="tandem.log") as cluster,
     ):
-        screen = console.err() if output is Format.JSON else console.out()
+        screen = console.out() if output is Format.TEXT else console.err()
         with _progress(screen, clock, plain=plain) as progress:
             outcome = story.tell(Stage(cluster.client(), cluster.server, clock, progress, told))
         _report(screen, outcome, clock.monotonic() - began, output)
@@ -93,10 +93,9 @@ def _progress(screen: Console, clock: Clock, *, plain: bool) -> Progress:
 
 
 def _report(screen: Console, outcome: Outcome, seconds: float, output: Format) -> None:
-    if output is Format.JSON:
-        console.emit_json(
-            {"proven": outcome.proven, "seconds": round(seconds, 1), **attrs.asdict(outcome)}
-        )
+    if output is not Format.TEXT:
+        told = {"proven": outcome.proven, "seconds": round(seconds, 1), **attrs.asdict(outcome)}
+        console.emit(told, output)
         return
     proof = "restored and compared" if outcome.proven else "but what was restored differs"
     took = screens.shortened(outcome.session.duration)

@@ -198,4 +198,7 @@ def _job_created(entry: JsonObject, what: str) -> Condition:
 
 def _job_problem(entry: JsonObject) -> str:
     known = (conditions.TASK_NOT_AVAILABLE, conditions.NAME_TAKEN, restore_work.CLAIM_TAKEN)
-    return str(entry.get("message") or "") if entry.get("reason") in known else ""
+    if entry.get("reason") in known:
+        return str(entry["message"])
+    lost = (str(stat.get("error") or "") for stat in entry.get("stats") or ())
+    return next((error for error in lost if error.startswith(known)), "")

@@ -258,6 +258,35 @@ class Builders:
         }
 
     @staticmethod
+    def restored(kind: str = "Deployment", name: str = "front", **more: object) -> JsonObject:
+        """A member of a restore."""
+        ref = {"apiVersion": RESOURCES[kind].api_version, "kind": kind, "name": name}
+        rules = [{"snapshots": ["latest"]}]
+        if kind in {resource.kind for resource in r.WORKLOADS}:
+            mounts = [{"name": "data", "mountPath": "/data"}]
+            return {"target": {"ref": ref, "volumeMounts": mounts, "rules": rules}, **more}
+        return {"target": {"ref": ref, "rules": rules}, "task": {"name": "pvc-restore"}, **more}
+
+    @staticmethod
+    def restore_batch(*members: JsonObject, name: str = "back", **spec: object) -> JsonObject:
+        found = list(members) or [Builders.restored()]
+        return {
+            "apiVersion": r.RESTORE_BATCHES.api_version,
+            "kind": "RestoreBatch",
+            "metadata": {"name": name, "finalizers": [names.FINALIZER]},
+            "spec": {"repository": {"name": "repo"}, "members": found, **spec},
+        }
+
+    @staticmethod
+    def restore_session(name: str = "back", **spec: object) -> JsonObject:
+        return {
+            "apiVersion": r.RESTORE_SESSIONS.api_version,
+            "kind": "RestoreSession",
+            "metadata": {"name": name, "finalizers": [names.FINALIZER]},
+            "spec": {"repository": {"name": "repo"}, **Builders.restored(), **spec},
+        }
+
+    @staticmethod
     def session(
         name: str = "web-1",
         *,
@@ -299,7 +328,10 @@ class Builders:
         phase: str = "Running",
         node: str = "n1",
         created: str = "",
+        restore: str = "",
+        state: JsonObject | None = None,
     ) -> JsonObject:
+        """``restore``: whose init container it has; ``state``: what that does, running if absent"""
         annotations = {}
         containers = [{"name": "app", "image": "app:1"}]
         if mark:
@@ -312,6 +344,12 @@ class Builders:
                 {"name": c["name"], "ready": ready, "state": {"running": {}}} for c in containers
             ],
         }
+        first = []
+        if restore:
+            annotations |= {labels.RESTORE_INVOKER: restore, labels.RESTORE_HASH: fingerprint}
+            first = [{"name": "stash-init", "image": "tandem/tandem:test"}]
+            found = {"name": "stash-init", "state": state or {"running": {}}}
+            status["initContainerStatuses"] = [found]
         meta = {"name": name, "annotations": annotations, "ownerReferences": [controlled(owner)]}
         if created:
             meta["creationTimestamp"] = created
@@ -319,7 +357,7 @@ class Builders:
             "apiVersion": "v1",
             "kind": "Pod",
             "metadata": meta,
-            "spec": {"nodeName": node, "containers": containers},
+            "spec": {"nodeName": node, "containers": containers, "initContainers": first},
             "status": status,
         }
 

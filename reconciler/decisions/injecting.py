@@ -7,12 +7,13 @@ the other: then the workload is left as it is.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import attrs
 
-from reconciler.api.resources import JsonObject
+from reconciler.api.resources import JsonObject, Resource
 from reconciler.decisions import restore_targets, restores, world
 from reconciler.decisions.plan import Apply, Settings, View
-from reconciler.decisions.targets import Target
 from reconciler.manifests import init_container, injection
 from reconciler.manifests.injection import Part
 
@@ -48,12 +49,11 @@ def _part(view: View, restore: JsonObject, workload: JsonObject, settings: Setti
     return None
 
 
-def with_restore(view: View, target: Target, settings: Settings) -> Apply | None:
-    """The apply of a target's sidecar, beside what a restore has in the workload."""
-    if target.obj is None or target.resource is None or target.part is None:
-        return None
-    other = of_restore(view, target.obj, settings)
-    if other.must_stay:
-        return None
-    parts = [part for part in (target.part, other.part) if part is not None]
-    return Apply(target.resource, injection.compose(target.obj, *parts), create=False)
+def with_restore(
+    view: View, resource: Resource, workload: JsonObject, sidecar: Part, settings: Settings
+) -> Iterator[Apply]:
+    """The apply of a workload's sidecar, beside what a restore has in the workload."""
+    other = of_restore(view, workload, settings)
+    if not other.must_stay:
+        parts = [part for part in (sidecar, other.part) if part is not None]
+        yield Apply(resource, injection.compose(workload, *parts), create=False)

@@ -262,12 +262,14 @@ def _access(seen: World, view: View) -> Iterator[Write]:
 
 
 def _sidecars(seen: World, view: View, settings: Settings) -> list[Write]:
-    found = (
-        injecting.with_restore(view, target, settings)
+    return [
+        write
         for target in seen.targets
-        if target.part is not None
-    )
-    return [write for write in found if write is not None]
+        if target.resource and target.obj and target.part
+        for write in injecting.with_restore(
+            view, target.resource, target.obj, target.part, settings
+        )
+    ]
 
 
 def _injected(seen: World) -> Iterator[EventIntent]:

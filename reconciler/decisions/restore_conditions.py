@@ -93,9 +93,7 @@ def _ready(seen: World) -> Condition:
 
 def why_skipped(seen: World) -> str:
     """The other restore, and what to do."""
-    if seen.rival is None:
-        return ""
-    what = restores.label(seen.rival)
+    what = restores.label(seen.rival) if seen.rival else "Another restore"
     return f"{what} restores one of the targets and has not finished; make this restore again then."
 
 

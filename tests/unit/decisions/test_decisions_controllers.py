@@ -94,7 +94,87 @@ def test_a_change_wakes_whatever_depends_on_the_object(world, kind, name, expect
     assert found == expected
 
 
-def test_every_resource_that_a_decision_reads_is_watched(world, make):
+@pytest.fixture
+def restoring(world, make):
+    finished = make.restore_batch(name="old")
+    finished["status"] = {"phase": "Succeeded"}
+    world.add(make.restore_batch(), finished)
+    return world
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "woken_restores"),
+    [
+        ("Deployment", "front", {"restorebatches shop/back"}),
+        ("Repository", "repo", {"restorebatches shop/back"}),
+        ("Secret", "backend", {"restorebatches shop/back"}),
+        ("BackupSession", "web-1", {"restorebatches shop/back"}),
+        ("Task", "pvc-restore", {"restorebatches shop/back"}),
+        ("BackupBatch", "web", set()),
+    ],
+)
+def test_a_change_wakes_the_restores_that_are_not_finished(restoring, kind, name, woken_restores):
+    obj = restoring.at(kind, name)
+    found = {f"{c} {key}" for c in BY_NAME for c, key in woken(restoring, c, obj)}
+    assert {each for each in found if each.startswith("restore")} == woken_restores
+
+
+def test_a_restore_wakes_its_workload_its_repository_and_the_sessions_that_wait(restoring):
+    found = {
+        f"{c} {key}"
+        for c in BY_NAME
+        for c, key in woken(restoring, c, restoring.at("RestoreBatch", "back"))
+    }
+    assert found == {
+        "backupsessions shop/web-1",
+        "repositories shop/repo",
+        "restorebatches shop/back",
+        "deployments shop/front",
+    }
+
+
+def test_a_restore_wakes_the_repositories_that_list_it_or_whose_batch_waits_for_it(restoring, make):
+    for name in ("listing", "of-the-batch", "of-nobody"):
+        other = make.repository(activeRestores=["RestoreBatch/back"] if name == "listing" else [])
+        other["metadata"]["name"] = name
+        restoring.add(other)
+    restoring.set_spec("BackupBatch", "web", repository={"name": "of-the-batch"})
+    keys = woken(restoring, "repositories", restoring.at("RestoreBatch", "back"))
+    assert {key for _, key in keys} == {"shop/repo", "shop/listing", "shop/of-the-batch"}
+
+
+def test_a_workload_wakes_the_restore_whose_init_container_it_carries(restoring):
+    mark = {labels.RESTORE_INVOKER: "RestoreBatch/old"}
+    restoring.set_meta("Deployment", "front", annotations=mark)
+    keys = woken(restoring, "restorebatches", restoring.at("Deployment", "front"))
+    assert ("restorebatches", "shop/old") in keys
+
+
+def test_a_restore_that_is_gone_wakes_the_workloads_that_it_has_marked(restoring, make):
+    obj = restoring.at("RestoreBatch", "back")
+    restoring.add(make.workload(name="marked"))
+    restoring.set_meta(
+        "Deployment", "marked", annotations={labels.RESTORE_INVOKER: "RestoreBatch/back"}
+    )
+    assert ("deployments", "shop/marked") not in woken(restoring, "deployments", obj)
+    restoring.remove("RestoreBatch", "back")
+    assert ("deployments", "shop/marked") in woken(restoring, "deployments", obj)
+
+
+@pytest.mark.parametrize(
+    ("task", "restore", "wakes"),
+    [("restore", "", True), ("", "RestoreBatch/back", True), ("backup", "", False)],
+)
+def test_only_pods_that_restore_wake_restores(restoring, make, task, restore, wakes):
+    pod = make.pod("p", owner=restoring.at("Deployment", "front"), restore=restore)
+    pod["metadata"]["labels"] = {labels.TASK: task}
+    pod["metadata"]["namespace"] = "shop"
+    assert bool(woken(restoring, "restorebatches", pod)) is wakes
+
+
+def test_every_resource_that_a_decision_reads_is_watched(restoring, make):
+    world = restoring
+
     class Recording:
         def __init__(self, view):
             self.view, self.read = view, set()

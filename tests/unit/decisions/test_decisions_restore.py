@@ -9,8 +9,8 @@ import pytest
 from reconciler.api import resources as r
 from reconciler.api.resources import Key
 from reconciler.api.restore_invoker import entries
-from reconciler.decisions import repository, restore, restores, session, sidecars, workload
-from reconciler.decisions.plan import Create, Delete, Finalizers
+from reconciler.decisions import invoker, repository, restore, restores, session, sidecars, workload
+from reconciler.decisions.plan import Apply, Create, Delete, Finalizers
 from reconciler.manifests import labels, names
 
 RESOURCES = {"RestoreBatch": r.RESTORE_BATCHES, "RestoreSession": r.RESTORE_SESSIONS}
@@ -322,11 +322,18 @@ def test_a_backup_waits_for_the_restore_into_its_target_and_says_so(ready, make)
 
 
 def test_a_backup_of_other_targets_runs_beside_a_restore(ready, make):
-    uploads = make.batch(make.member("PersistentVolumeClaim", "uploads"))
-    ready.add(uploads, make.session(), make.restore_batch())
+    other = make.batch(make.member("PersistentVolumeClaim", "uploads"))
+    ready.add(other, make.session(), make.restore_batch())
     settle(ready, make)
     found = admit(ready, make)
     assert (found["activeRestores"], found["activeSessions"]) == (["RestoreBatch/back"], ["web-1"])
+    start(ready, make)
+    assert status(ready)["phase"] == "Running"
+
+
+def test_a_restore_from_another_repository_is_not_listed(ready, make):
+    ready.add(make.restore_batch(repository={"name": "other"}), make.batch())
+    assert "activeRestores" not in admit(ready, make)
 
 
 def test_maintenance_waits_for_restores_and_restores_for_maintenance(ready, make):
@@ -555,6 +562,23 @@ def test_sidecar_and_init_container_are_one_apply(ready, make):
     assert "containers" not in plan.writes[-1].obj["spec"]["template"]["spec"]
 
 
+def test_a_new_batch_puts_its_sidecar_beside_the_init_container(ready, make):
+    ready.add(make.restore_batch())
+    start(ready, make)
+    ready.carry_out(workloads(ready, make))
+    ready.add(make.batch())
+
+    def applied():
+        decision = invoker.decide_for(r.BACKUP_BATCHES)
+        plan = decision(Key("shop", "web"), ready, make.now, make.settings)
+        return [w.obj for w in plan.writes if isinstance(w, Apply) and w.resource == r.DEPLOYMENTS]
+
+    (obj,) = applied()
+    assert obj["spec"]["template"]["spec"].keys() == {"containers", "initContainers", "volumes"}
+    ready.set_spec("RestoreBatch", "back", repository={"name": "gone"})
+    assert applied() == []
+
+
 @pytest.mark.parametrize("of", ["batch", "restore"])
 def test_a_part_that_cannot_be_built_now_is_not_taken_out_for_the_other(ready, make, of):
     ready.add(make.batch(), make.restore_batch())
@@ -569,7 +593,7 @@ def test_a_part_that_cannot_be_built_now_is_not_taken_out_for_the_other(ready, m
 
 
 @pytest.mark.parametrize(
-    "members", [7, [{"target": {"ref": {"kind": "Deployment", "name": "x"}, "rules": [{}]}}]]
+    "members", [7, [{}], [{"target": {"ref": {"kind": "Deployment", "name": "x"}, "rules": [{}]}}]]
 )
 def test_a_restore_that_names_the_workload_no_more_leaves_it_as_it_is(ready, make, members):
     ready.add(make.restore_batch())

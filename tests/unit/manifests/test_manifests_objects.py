@@ -451,6 +451,12 @@ def test_the_operator_binds_the_roles_of_the_data_side_and_no_others():
     assert binds["resources"] == ["clusterroles"]
 
 
+def test_a_service_account_for_restores_is_bound_to_their_role():
+    (only,) = access.restore_job_access("shop", "mine")
+    assert only["metadata"]["name"] == "stash-restore-job-mine"
+    assert only["roleRef"]["name"] == "stash-restore-job"
+
+
 def test_a_service_account_of_the_user_is_bound_and_not_created():
     (only,) = access.job_access("shop", "mine")
     assert only["kind"] == "RoleBinding"

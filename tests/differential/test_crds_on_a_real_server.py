@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import pathlib
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import yaml
+from real_kubectl import Kubectl, kubectl_with_the_kinds
 
 from reconciler.api.crds import KINDS
 from reconciler.api.decoding import decode, encode
-from reconciler.engine.clock import SystemClock
 
 pytestmark = pytest.mark.real_cluster
 
@@ -28,64 +26,16 @@ DOCUMENTS = [
     for document in yaml.safe_load_all((DATA / name).read_text())
 ]
 
-Kubectl = Callable[..., "subprocess.CompletedProcess[str]"]
-
 
 @pytest.fixture(scope="module")
 def kubectl(real_cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
     """kubectl against the real server, with the definitions installed."""
-    kubeconfig = tmp_path_factory.mktemp("kubectl") / "kubeconfig"
-    kubeconfig.write_text(yaml.safe_dump(kubeconfig_of(real_cluster)))
-
-    def run(*argv: str, given: Any = None, fails: bool = False) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            ["kubectl", *argv],
-            input=None if given is None else json.dumps(given),
-            env={**os.environ, "KUBECONFIG": str(kubeconfig)},
-            text=True,
-            capture_output=True,
-            check=False,
-            timeout=60,
-        )
-        assert (done.returncode != 0) == fails, done.stderr
-        return done
-
-    run("apply", "-f", str(ROOT / "crds"))
-    run("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
-    until_served(run)
+    run = kubectl_with_the_kinds(real_cluster, tmp_path_factory.mktemp("kubectl"))
     run("apply", "-f", "-", given={
         "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE},
     })  # fmt: skip
     yield run
     run("delete", "namespace", NAMESPACE, "--wait=false")
-
-
-def kubeconfig_of(server: Any) -> dict[str, Any]:
-    """For a server of these tests, which is on this machine: its certificate is not checked."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [
-            {
-                "name": "real",
-                "cluster": {"server": server.url, "insecure-skip-tls-verify": True},
-            }
-        ],
-        "users": [{"name": "admin", "user": {"token": server.token}}],
-        "contexts": [{"name": "real", "context": {"cluster": "real", "user": "admin"}}],
-        "current-context": "real",
-    }
-
-
-def until_served(run: Kubectl) -> None:
-    """Discovery and the validating schema follow the condition a moment later."""
-    clock = SystemClock()
-    deadline = clock.monotonic() + 30
-    while clock.monotonic() < deadline:
-        if "executionOrder" in run("get", "--raw", "/openapi/v2").stdout:
-            return
-        clock.sleep(0.2)
-    pytest.fail("the API server does not publish the schema of BackupBatch")
 
 
 def definitions(kubectl: Kubectl) -> list[dict[str, Any]]:

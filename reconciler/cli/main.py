@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from reconciler.cli import agent, crds, diagram, pause, plan, run, status, trigger, up
+from reconciler.cli import agent, crds, diagram, pause, plan, run, status, trigger, up, webhook
 from reconciler.cli.console import report_error
 from reconciler.cli.demo import command as demo
 from reconciler.errors import TandemError
@@ -52,6 +52,7 @@ def tandem(
 app.command("demo")(demo.demo)
 app.command("up")(up.up)
 app.command("run")(run.run)
+app.command("webhook")(webhook.webhook)
 app.command("plan")(plan.plan)
 app.command("trigger")(trigger.trigger)
 app.command("status")(status.status)

@@ -198,3 +198,58 @@ def test_one_of_two_replicas_stays_while_nodes_are_drained():
 def test_kubernetes_1_20_gets_the_version_of_the_budget_that_it_knows():
     (budget,) = budgets(built(ROOT / "deploy" / "overlays" / "kubernetes-1.20"))
     assert budget["apiVersion"] == "policy/v1beta1"
+
+
+# -- the admission webhook ------------------------------------------------------------------------
+
+
+@with_kubectl
+def test_the_webhook_is_installed_and_removed_by_itself_in_the_operators_image():
+    objects = built(ROOT / "deploy" / "webhook")
+    kinds = {each["kind"] for each in objects}
+    assert kinds.isdisjoint({"CustomResourceDefinition", "Namespace"})
+    assert {each["metadata"].get("namespace") for each in objects} == {None, "tandem"}
+    (container,) = operator(objects)["spec"]["template"]["spec"]["containers"]
+    (other,) = operator(built(ROOT / "deploy"))["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == other["image"]
+
+
+@with_kubectl
+def test_the_webhook_fails_open_and_is_asked_about_every_kind_and_no_status():
+    (found,) = of_kind(built(ROOT / "deploy" / "webhook"), "ValidatingWebhookConfiguration")
+    (hook,) = found["webhooks"]
+    assert (hook["failurePolicy"], hook["timeoutSeconds"]) == ("Ignore", 5)
+    assert (hook["sideEffects"], hook["matchPolicy"]) == ("None", "Equivalent")
+    asked = {
+        (rule["apiGroups"][0], rule["apiVersions"][0], each)
+        for rule in hook["rules"]
+        for each in rule["resources"]
+    }
+    assert asked == {
+        (kind.resource.group, kind.resource.version, kind.resource.plural) for kind in crds.KINDS
+    }
+
+
+@with_kubectl
+def test_what_the_webhook_is_started_with_is_what_its_command_line_knows():
+    page = (ROOT / "docs" / "cli.md").read_text()
+    options = page.partition("## tandem webhook")[2].partition("\n## ")[0]
+    (container,) = operator(built(ROOT / "deploy" / "webhook"))["spec"]["template"]["spec"][
+        "containers"
+    ]
+    assert container["command"] == ["tandem", "webhook"]
+    for argument in container["args"]:
+        assert argument.partition("=")[0] in options
+
+
+@with_kubectl
+def test_the_webhook_may_touch_one_secret_and_one_configuration_and_make_neither():
+    rules = [
+        rule
+        for role in built(ROOT / "deploy" / "webhook")
+        if role["kind"] in {"Role", "ClusterRole"}
+        for rule in role["rules"]
+    ]
+    named = {rule["resources"][0]: rule for rule in rules if "resourceNames" in rule}
+    assert set(named) == {"secrets", "validatingwebhookconfigurations"}
+    assert not any("create" in rule["verbs"] for rule in rules)

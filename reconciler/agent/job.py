@@ -90,11 +90,11 @@ def back_up(
 
 def begin(port: Port, tools: Tools, step: Step) -> Begun | int:
     """Claim the host; else the exit code, for there is nothing to do."""
-    session = _session(port, tools, step)
+    session = find_session(port, tools, step)
     if session is None:
         return DONE
-    address = _address(step, session)
-    host = _wait_for_turn(port, tools, step, address)
+    address = address_of(step, session)
+    host = wait_for_turn(port, tools, step, address)
     if host is None:
         _log.info("there is nothing to do for this Job any more")
         return REFUSED if tools.stop else DONE
@@ -107,16 +107,16 @@ def hand_on(port: Port, tools: Tools, step: Step, begun: Begun, report: HostRepo
     ref = dict_of((step.target.entry(session) or {}).get("ref")) or _bare_ref(step.target)
     output.write(tools.surroundings.path(step.output_dir), ref, [report], address.uid)
     if step.report or tools.stop:  # told to stop: the next step will not be started
-        _deliver(port, tools, session, address, (report,))
+        hand_in(port, tools, session, address, (report,))
     return DONE
 
 
 def publish(port: Port, tools: Tools, step: Step) -> int:
     """The step ``update-status``: report what the data step has left."""
-    session = _session(port, tools, step)
+    session = find_session(port, tools, step)
     if session is None:
         return DONE
-    address = _address(step, session)
+    address = address_of(step, session)
     try:
         shape = HostBackupStats if step.resource == BACKUP_SESSIONS else HostRestoreStats
         reports, uid = output.read(tools.surroundings.path(step.output_dir), shape)
@@ -128,7 +128,7 @@ def publish(port: Port, tools: Tools, step: Step) -> int:
     if uid and uid != address.uid:
         _log.error("output.json is of another session")
         return REFUSED
-    return _deliver(port, tools, session, address, reports)
+    return hand_in(port, tools, session, address, reports)
 
 
 def files(target: Target, backup_paths: str, exclude: str) -> Prepare:
@@ -156,7 +156,7 @@ def _listed(flag: str, of_invoker: Sequence[str]) -> Sequence[str]:
     return of_invoker if flag == ",".join(of_invoker) else items(flag)
 
 
-def _deliver(
+def hand_in(
     port: Port,
     tools: Tools,
     session: JsonObject,
@@ -172,7 +172,7 @@ def _deliver(
     return REFUSED if answer is Delivery.LEFT else DONE
 
 
-def _session(port: Port, tools: Tools, step: Step) -> JsonObject | None:
+def find_session(port: Port, tools: Tools, step: Step) -> JsonObject | None:
     """The session that the Job was made for; None when it is gone or another has its name."""
     patience = Patience(tools.clock, tools.stop)
     while True:
@@ -189,7 +189,7 @@ def _session(port: Port, tools: Tools, step: Step) -> JsonObject | None:
             return None
 
 
-def _wait_for_turn(port: Port, tools: Tools, step: Step, address: Address) -> str | None:
+def wait_for_turn(port: Port, tools: Tools, step: Step, address: Address) -> str | None:
     """The host, once it is claimed; None when there is nothing to do any more."""
     pod = tools.surroundings.pod()
     patience = Patience(tools.clock, tools.stop, first=0.5, longest=5.0)
@@ -276,7 +276,7 @@ def repository_of(port: Port, invoker: Invoker | RestoreInvoker) -> JsonObject:
         raise NotFound(f"Repository {name} does not exist; create it") from error
 
 
-def _address(step: Step, session: JsonObject) -> Address:
+def address_of(step: Step, session: JsonObject) -> Address:
     uid = session["metadata"]["uid"]
     return Address(step.namespace, step.session, uid, step.target, step.resource)
 

@@ -19,6 +19,7 @@ from reconciler.agent import (
     maintenance,
     restore_job,
     restoring,
+    snapshots,
     trigger,
 )
 from reconciler.agent.init_container import InitContainer
@@ -178,6 +179,23 @@ def restore_pvc(
 
 
 database_commands.register(app)
+
+
+@app.command("create-vs", context_settings=flags.LENIENT)
+def create_vs(
+    context: typer.Context,
+    backupsession: flags.BackupSession,
+    target_kind: flags.TargetKind,
+    target_name: flags.TargetName,
+    namespace: flags.Namespace = "",
+    kubeconfig: flags.Kubeconfig = "",
+) -> None:
+    """Make a VolumeSnapshot of every claim of a target (driver VolumeSnapshotter)."""
+    flags.refuse_unknown(context.args)
+    own = tools("", "", "false")
+    place = own.surroundings.namespace(namespace)
+    step = job.Step(place, backupsession, Target(target_kind, target_name), "")
+    finish(kubeconfig, lambda port: snapshots.create_vs(port, own, step))
 
 
 @app.command("create-backupsession", context_settings=flags.LENIENT)

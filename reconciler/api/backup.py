@@ -5,7 +5,7 @@ Both are invokers; code that does not care which uses ``invoker.Invoker``. Types
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 import attrs
 
@@ -28,6 +28,7 @@ from reconciler.api.runtime import BackupHooks, EmptyDirSettings, RuntimeSetting
 from reconciler.api.task import TaskRef
 
 Driver = Literal["Restic", "VolumeSnapshotter"]
+VOLUME_SNAPSHOTTER: Final = "VolumeSnapshotter"
 ExecutionOrder = Literal["Parallel", "Sequential"]
 InvokerPhase = Literal[
     "Pending", "Injecting", "Scheduled", "Running", "Succeeded", "Failed", "Terminating"

@@ -12,7 +12,14 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Final, get_args
 
-from reconciler.api.backup import BackupTarget, Driver, ExecutionOrder, Member, RetentionPolicy
+from reconciler.api.backup import (
+    VOLUME_SNAPSHOTTER,
+    BackupTarget,
+    Driver,
+    ExecutionOrder,
+    Member,
+    RetentionPolicy,
+)
 from reconciler.api.hosts import alias_of
 from reconciler.api.invoker import Invoker
 from reconciler.api.rules import (
@@ -88,6 +95,8 @@ def _member(path: str, member: Member, driver: str) -> Iterator[Fault]:
         yield Fault(f"{path}.target", "is missing", "say what is backed up")
         return
     yield from ref_faults(f"{path}.target.ref", target.ref)
+    if driver == VOLUME_SNAPSHOTTER:
+        yield from _snapshot_target(f"{path}.target", target)
     if target.ref.kind in WORKLOAD_KINDS and driver == "Restic":
         yield from _sidecar_target(f"{path}.target", target)
     elif driver == "Restic" and member.task is None and target.ref.kind:
@@ -98,6 +107,18 @@ def _member(path: str, member: Member, driver: str) -> Iterator[Fault]:
             f"is missing: a {target.ref.kind} is backed up by a Job, which runs a Task",
             f"write {example}",
         )
+
+
+def _snapshot_target(path: str, target: BackupTarget) -> Iterator[Fault]:
+    if target.ref.kind and target.ref.kind not in (*WORKLOAD_KINDS, "PersistentVolumeClaim"):
+        yield Fault(
+            f"{path}.ref.kind",
+            "has no claims that could be snapshotted",
+            "name a workload or a PersistentVolumeClaim, or write driver: Restic",
+            target.ref.kind,
+        )
+    if target.replicas is not None:
+        yield from not_negative(f"{path}.replicas", target.replicas)
 
 
 def _sidecar_target(path: str, target: BackupTarget) -> Iterator[Fault]:

@@ -11,6 +11,7 @@ from typing import Final
 import attrs
 
 from reconciler.api.backup import (
+    VOLUME_SNAPSHOTTER,
     BackupBatch,
     BackupConfiguration,
     Driver,
@@ -90,6 +91,11 @@ class Invoker:
             retry_config=spec.retry_config,
             status=obj.status,
         )
+
+    @property
+    def takes_snapshots(self) -> bool:
+        """Whether claims are snapshotted by the cluster, and no Repository is involved."""
+        return self.driver == VOLUME_SNAPSHOTTER
 
     @property
     def kind(self) -> str:

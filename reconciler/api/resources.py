@@ -84,6 +84,10 @@ CONTROLLER_REVISIONS = Resource("apps", "v1", "controllerrevisions", "Controller
 JOBS = Resource("batch", "v1", "jobs", "Job")
 CRON_JOBS = Resource("batch", "v1", "cronjobs", "CronJob")
 CRON_JOBS_V1BETA1 = Resource("batch", "v1beta1", "cronjobs", "CronJob")
+VOLUME_SNAPSHOTS_V1BETA1 = Resource(
+    "snapshot.storage.k8s.io", "v1beta1", "volumesnapshots", "VolumeSnapshot"
+)
+VOLUME_SNAPSHOTS = Resource("snapshot.storage.k8s.io", "v1", "volumesnapshots", "VolumeSnapshot")
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 ROLE_BINDINGS = Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding")
 ROLES = Resource("rbac.authorization.k8s.io", "v1", "roles", "Role")

@@ -23,6 +23,11 @@ def for_jobs(view: View, namespace: str, account: str = "") -> Iterator[Apply]:
     return _missing(view, access.job_access(namespace, account))
 
 
+def for_snapshots(view: View, namespace: str, account: str = "") -> Iterator[Apply]:
+    """What pods of Jobs that make VolumeSnapshots need."""
+    return _missing(view, access.snapshot_access(namespace, account))
+
+
 def for_cron_job(view: View, namespace: str, account: str = "") -> Iterator[Apply]:
     """What the trigger's pod needs."""
     return _missing(view, access.cron_job_access(namespace, account))

@@ -143,7 +143,12 @@ def step_to_invokers(resource: Resource) -> Keys:
 
 def lost_access_to_invokers(resource: Resource) -> Keys:
     """Shared access rules concern all of the namespace, but only when they are gone."""
-    ours = (names.CRON_JOB_ACCOUNT, names.BACKUP_JOB_ACCOUNT, names.SIDECAR_ROLE)
+    ours = (
+        names.CRON_JOB_ACCOUNT,
+        names.BACKUP_JOB_ACCOUNT,
+        names.SNAPSHOT_JOB_ACCOUNT,
+        names.SIDECAR_ROLE,
+    )
 
     def keys(obj: JsonObject, view: View) -> Iterable[Key]:
         kind = SERVICE_ACCOUNTS if "roleRef" not in obj else ROLE_BINDINGS

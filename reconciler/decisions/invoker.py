@@ -90,8 +90,14 @@ class World:
         return world.status_of(self.obj)
 
     @property
+    def needs_repository(self) -> bool:
+        return not world.takes_snapshots(self.obj)
+
+    @property
     def repository_problem(self) -> str:
         """Why the repository cannot be used yet, with the remedy; "" when it can."""
+        if not self.needs_repository:
+            return ""
         name = f"Repository {self.namespace}/{world.repository_name(self.obj)}"
         if self.repository is None:
             return f"{name} does not exist; create it, or name another one in spec.repository.name"
@@ -217,7 +223,7 @@ def facts(seen: World, view: View) -> machine.Observation:
     return machine.Observation(
         deletion_requested=world.terminating(seen.obj),
         spec_valid=seen.typed is not None and not seen.faults,
-        repository_found=seen.typed_repository is not None,
+        repository_found=seen.typed_repository is not None or not seen.needs_repository,
         secret_found=not seen.secret_problem,
         some_target_found=bool(found),
         sidecars_in_place=all(_in_place(view, target) for target in sidecars),

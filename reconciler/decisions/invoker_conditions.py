@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 def of(seen: World, phase: str) -> Iterator[Condition]:
     """Every condition that holds or does not hold in ``phase``; a member's own are with it."""
     yield _valid(seen)
-    yield _repository_found(seen)
+    if seen.needs_repository:
+        yield _repository_found(seen)
     if seen.typed_repository is not None:
         yield _secret_found(seen)
     yield _cron_job_created(seen, phase)
-    if not seen.faults and phase != machine.TERMINATING:
+    if seen.needs_repository and not seen.faults and phase != machine.TERMINATING:
         yield host_names.condition(seen.obj, seen.namesakes)
     if seen.typed is not None and seen.typed.paused:
         message = "No session starts by the schedule; set spec.paused to false to resume."

@@ -45,6 +45,8 @@ class Words:
     noun: str
     verb: str
     done: str
+    hostless: str = ""
+    """What is said of a target without any host, if it is not that it has no pod."""
 
 
 class Work(Protocol):
@@ -299,7 +301,8 @@ def _why_no_hosts(
     if session.now < _grace_end(session, entry):
         return ()
     what = f"{target.ref.kind} {session.namespace}/{target.ref.name}"
-    return NO_HOSTS, f"{what} has no pod to {session.words.verb}; scale it up."
+    no_pod = f"has no pod to {session.words.verb}; scale it up."
+    return NO_HOSTS, f"{what} {session.words.hostless or no_pod}"
 
 
 def _waits_for(session: Session) -> str:
@@ -405,11 +408,15 @@ def _job_writes(session: Session, target: Target | None, seen: Iterable[_Host]) 
     """The Jobs of a target that needs some, and the end of those that nobody waits for any more."""
     if target is None or target.is_workload or session.work is None:
         return
+    made = set()
     for host in seen:
         if host.job is not None:
             yield from _stopped(session, host, host.job)
         elif host.state in (host_machine.INJECTING, host_machine.SCHEDULED) and not _lacks(target):
-            yield from session.work.create(session, target, host.name)
+            name = session.work.job_name(session, target, host.name)
+            if name not in made:  # several hosts may share a Job
+                yield from session.work.create(session, target, host.name)
+            made.add(name)
 
 
 def _lacks(target: Target) -> bool:

@@ -28,12 +28,13 @@ from reconciler.decisions import (
     retry,
     runs,
     skipping,
+    snapshot_work,
     targets,
     world,
 )
 from reconciler.decisions.conditions import Condition
 from reconciler.decisions.plan import Apply, EventIntent, Plan, Settings, Status, View, Write
-from reconciler.decisions.progress import Session, Step
+from reconciler.decisions.progress import Session, Step, Words, Work
 from reconciler.decisions.skipping import Reason
 from reconciler.manifests import labels
 from statemachines import session as machine
@@ -90,7 +91,8 @@ def observe(obj: JsonObject, view: View, now: dt.datetime, settings: Settings) -
     kind, name = world.session_invoker(obj)
     invoker = world.invoker(view, namespace, kind, name)
     typed, faults = world.read_invoker(invoker) if invoker else (None, ())
-    found = world.repository(view, namespace, typed.repository) if typed else None
+    named = world.repository_name(invoker) if invoker else ""
+    found = world.repository(view, namespace, named) if typed and named else None
     typed_repository = world.read_repository(found)[0] if found else None
     return World(
         obj=obj,
@@ -108,6 +110,8 @@ def observe(obj: JsonObject, view: View, now: dt.datetime, settings: Settings) -
 def _waits_for(seen: World) -> str:
     """What keeps a session from its work, as a sentence; "" when nothing does."""
     name = world.name_of(seen.obj)
+    if seen.typed is not None and seen.typed.takes_snapshots:
+        return ""  # the cluster's snapshots need no lock
     if seen.repository is None:
         wanted = seen.typed.repository if seen.typed else ""
         return f"Repository {wanted} does not exist."
@@ -163,10 +167,11 @@ def _session(
         members = tuple(
             targets.read(view, seen.invoker, seen.typed, seen.typed_repository, settings.image)
         )
+    work, words = _work(seen)
     return Session(
         obj=seen.obj,
-        work=backup_work.BackupWork(seen.typed, seen.typed_repository) if seen.typed else None,
-        words=backup_work.WORDS,
+        work=work,
+        words=words,
         targets=members,
         started=started,
         waits_for="" if started else _waits_for(seen),
@@ -175,6 +180,14 @@ def _session(
         settings=settings,
         view=view,
     )
+
+
+def _work(seen: World) -> tuple[Work | None, Words]:
+    if seen.typed is None:
+        return None, backup_work.WORDS
+    if seen.typed.takes_snapshots:
+        return snapshot_work.SnapshotWork(seen.typed), snapshot_work.WORDS
+    return backup_work.BackupWork(seen.typed, seen.typed_repository), backup_work.WORDS
 
 
 def _entries(seen: World) -> list[JsonObject]:

@@ -44,10 +44,13 @@ class Target:
     part: Part | None
     """What a workload may carry for the member now: the sidecar, or a restore's init container."""
     task_faults: tuple[Fault, ...]
+    by_snapshots: bool = False
+    """Its claims are snapshotted by a Job: it has no sidecar and no Task, whatever its kind."""
 
     @property
     def is_workload(self) -> bool:
-        return self.ref.kind in world.SIDECAR_KINDS
+        """Whether sidecars take its hosts."""
+        return self.ref.kind in world.SIDECAR_KINDS and not self.by_snapshots
 
     @property
     def is_missing(self) -> bool:
@@ -74,8 +77,29 @@ def read(
 ) -> Iterator[Target]:
     """Every member with a target. ``obj`` is the invoker's JSON."""
     for index, member in enumerate(invoker.members):
-        if member.target is not None:
+        if member.target is not None and invoker.takes_snapshots:
+            yield _read_for_snapshots(view, invoker, index, member, member.target)
+        elif member.target is not None:
             yield _read_one(view, obj, invoker, index, member, member.target, repository, image)
+
+
+def _read_for_snapshots(
+    view: View, invoker: Invoker, index: int, member: Member, target: BackupTarget
+) -> Target:
+    resource = world.TARGETS.get(target.ref.kind)
+    return Target(
+        index=index,
+        member=member,
+        ref=target.ref,
+        resource=resource,
+        obj=view.get(resource, invoker.namespace, target.ref.name) if resource else None,
+        holder="",
+        owned=False,
+        mount_problem="",
+        part=None,
+        task_faults=(),
+        by_snapshots=True,
+    )
 
 
 def _read_one(  # noqa: PLR0917 -- private, and called once
@@ -175,7 +199,7 @@ def conditions_of(target: Target, namespace: str, repository_problem: str) -> li
     found = [_found(target, namespace)]
     if target.is_workload:
         found.append(_injected(target, namespace, repository_problem))
-    else:
+    elif not target.by_snapshots:
         found.append(_resolved(target))
     return found
 

@@ -31,7 +31,7 @@ def wants(view: View, invoker: JsonObject, kind: str, name: str) -> bool:
 
     One that is being deleted wants it until its running session is finished (invariant 5).
     """
-    if (kind, name) not in world.references(invoker):
+    if world.takes_snapshots(invoker) or (kind, name) not in world.references(invoker):
         return False
     return not world.terminating(invoker) or is_busy(view, invoker)
 

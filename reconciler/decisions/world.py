@@ -12,6 +12,7 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
+from reconciler.api.backup import VOLUME_SNAPSHOTTER
 from reconciler.api.decoding import decode
 from reconciler.api.invoker import INVOKERS, Invoker, decode_invoker
 from reconciler.api.repository import Repository
@@ -94,13 +95,7 @@ def read_invoker(obj: JsonObject) -> tuple[Invoker | None, tuple[Fault, ...]]:
         typed = decode_invoker(obj, unknown="ignore")
     except InvalidObject as error:
         return None, error.faults
-    return typed, (*validate(typed), *_unsupported_driver(typed))
-
-
-def _unsupported_driver(typed: Invoker) -> Iterator[Fault]:
-    if typed.driver != "Restic":
-        problem = "is not supported yet: only restic takes backups"
-        yield Fault("spec.driver", problem, "write Restic", typed.driver)
+    return typed, tuple(validate(typed))
 
 
 def ignored(typed: Invoker) -> list[str]:
@@ -159,8 +154,15 @@ def references(obj: JsonObject) -> frozenset[tuple[str, str]]:
 
 
 def repository_name(obj: JsonObject) -> str:
-    """The Repository that an invoker's raw spec names, or ""."""
+    """The Repository that an invoker's raw spec names; "" for none, or where none is used."""
+    if takes_snapshots(obj):
+        return ""
     return str(((obj.get("spec") or {}).get("repository") or {}).get("name") or "")
+
+
+def takes_snapshots(obj: JsonObject) -> bool:
+    """Whether an invoker's raw spec wants snapshots of claims, and so no sidecars."""
+    return (obj.get("spec") or {}).get("driver") == VOLUME_SNAPSHOTTER
 
 
 # -- sessions -------------------------------------------------------------------------------------

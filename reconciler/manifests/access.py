@@ -60,6 +60,11 @@ def restore_job_access(namespace: str, account: str = "") -> tuple[JsonObject, .
     return _access(namespace, account, names.RESTORE_JOB_ACCOUNT, names.restore_binding)
 
 
+def snapshot_access(namespace: str, account: str = "") -> tuple[JsonObject, ...]:
+    """What a Job that makes VolumeSnapshots needs."""
+    return _access(namespace, account, names.SNAPSHOT_JOB_ACCOUNT, names.snapshot_binding)
+
+
 def _access(
     namespace: str, account: str, own: str, binding: Callable[[str], str]
 ) -> tuple[JsonObject, ...]:
@@ -132,6 +137,15 @@ _RULES: dict[str, list[JsonObject]] = {
         _rule("find the database", APP_CATALOG, ["appbindings"], ["get"]),
         _rule("log in to the database", "", ["secrets"], ["get"]),
     ],
+    names.SNAPSHOT_JOB_ACCOUNT: [
+        *_REPORT,
+        _rule(
+            "make snapshots, see that they are ready, and keep as many as the policy says",
+            r.VOLUME_SNAPSHOTS.group,
+            ["volumesnapshots"],
+            ["get", "list", "create", "delete"],
+        ),
+    ],
     names.CRON_JOB_ACCOUNT: [
         _rule(
             "own the session by its invoker",
@@ -203,6 +217,7 @@ _RULES: dict[str, list[JsonObject]] = {
                 names.BACKUP_JOB_ACCOUNT,
                 names.INIT_CONTAINER_ROLE,
                 names.RESTORE_JOB_ACCOUNT,
+                names.SNAPSHOT_JOB_ACCOUNT,
                 names.CRON_JOB_ACCOUNT,
             ],
         ),

@@ -53,24 +53,65 @@ def backup(
     claim = interim_claim(
         member.interim_volume_template, session, lambda own: names.interim_claim(name, index, own)
     )
-    fence = {"name": "BACKUP_SESSION_UID", "value": session["metadata"]["uid"]}
+    fence = _fence(session)
     pod = pod_of_task(
         member, repository, resolved, claim, account=names.BACKUP_JOB_ACCOUNT, env=[fence]
     )
-    own = {
-        **labels.offshoot(invoker.metadata.labels),
-        **labels.of_invoker(invoker.kind, invoker.name),
-        labels.TASK: "backup",
-    }
     job = job_of(
         names.backup_job(name, index),
         invoker.namespace,
-        own,
+        _backup_labels(invoker),
         session,
         security.with_defaults(pod, image),
         deadline_seconds=deadline_seconds,
     )
     return Built(job, claim, resolved.faults)
+
+
+def snapshots(
+    invoker: Invoker, index: int, *, session: JsonObject, image: str, deadline_seconds: int
+) -> JsonObject:
+    """The Job that makes the VolumeSnapshots of member ``index`` (Stash's spec 7.4)."""
+    member = invoker.members[index]
+    settings = member.runtime_settings or RuntimeSettings()
+    ref = member.target.ref if member.target else None
+    name = session["metadata"]["name"]
+    container = {
+        "name": names.SIDECAR,
+        "image": image,
+        "args": [
+            "create-vs",
+            f"--backupsession={name}",
+            f"--target-kind={ref.kind if ref else ''}",
+            f"--target-name={ref.name if ref else ''}",
+            f"--namespace={invoker.namespace}",
+        ],
+        "env": [*volumes.runner_environment(), _fence(session)],
+    }
+    own = runtime.container(container, encode(settings.container) if settings.container else {})
+    pod = runtime.pod(
+        _pod([own], [], names.SNAPSHOT_JOB_ACCOUNT), encode(settings.pod) if settings.pod else {}
+    )
+    return job_of(
+        names.snapshot_job(name, index),
+        invoker.namespace,
+        _backup_labels(invoker),
+        session,
+        security.with_defaults(pod, image),
+        deadline_seconds=deadline_seconds,
+    )
+
+
+def _backup_labels(invoker: Invoker) -> dict[str, str]:
+    return {
+        **labels.offshoot(invoker.metadata.labels),
+        **labels.of_invoker(invoker.kind, invoker.name),
+        labels.TASK: "backup",
+    }
+
+
+def _fence(session: JsonObject) -> JsonObject:
+    return {"name": "BACKUP_SESSION_UID", "value": session["metadata"]["uid"]}
 
 
 def pod_of_task(

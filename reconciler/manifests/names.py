@@ -13,11 +13,15 @@ CRON_JOB_LIMIT = 52
 """Kubernetes adds up to 11 characters to a CronJob's name for its Jobs (batch/v1 validation)."""
 LABEL_LIMIT = 63
 """Names that end up in a label (a Job's, a host's) may have no more characters (RFC 1123)."""
+SUBDOMAIN_LIMIT = 253
+"""Names that end up in no label may have no more characters (RFC 1123)."""
+_SECONDS_DIGITS = 10
 
 SIDECAR = "stash"
 INIT_CONTAINER = "stash-init"
 CRON_JOB_ACCOUNT = "stash-cron-job"
 BACKUP_JOB_ACCOUNT = "stash-backup-job"
+SNAPSHOT_JOB_ACCOUNT = "stash-vs-job"
 SIDECAR_ROLE = "stash-sidecar"
 RESTORE_JOB_ACCOUNT = "stash-restore-job"
 INIT_CONTAINER_ROLE = "stash-restore-init-container"
@@ -51,6 +55,18 @@ def cron_job(invoker: str) -> str:
 
 def backup_job(session: str, index: int) -> str:
     return limited(f"stash-backup-{session}-{index}")
+
+
+def snapshot_job(session: str, index: int) -> str:
+    return limited(f"stash-vs-{session}-{index}")
+
+
+def volume_snapshot(claim: str, session: str, session_uid: str) -> str:
+    """``<claim>-<unix seconds of the slot>``, as in Stash; other sessions are told by a hash."""
+    tail = session.rpartition("-")[2]
+    is_slot = len(tail) == _SECONDS_DIGITS and tail.isascii() and tail.isdecimal()
+    suffix = tail if is_slot else digest(session, session_uid)
+    return f"{limited(claim, SUBDOMAIN_LIMIT - 1 - len(suffix))}-{suffix}"
 
 
 def retry_session(first: str, number: int) -> str:
@@ -92,6 +108,13 @@ def job_binding(service_account: str) -> str:
     if service_account == BACKUP_JOB_ACCOUNT:
         return BACKUP_JOB_ACCOUNT
     return limited(f"{BACKUP_JOB_ACCOUNT}-{service_account}")
+
+
+def snapshot_binding(service_account: str) -> str:
+    """The binding of a service account that a user named for the Jobs that make snapshots."""
+    if service_account == SNAPSHOT_JOB_ACCOUNT:
+        return SNAPSHOT_JOB_ACCOUNT
+    return limited(f"{SNAPSHOT_JOB_ACCOUNT}-{service_account}")
 
 
 def cron_binding(service_account: str) -> str:

@@ -13,7 +13,14 @@ from collections.abc import Callable, Iterator
 
 import attrs
 import pytest
+from volume_snapshots import SnapshotController
 
+from reconciler.agent import snapshots
+from reconciler.agent.job import Step
+from reconciler.agent.runner import Stop
+from reconciler.agent.surroundings import Surroundings
+from reconciler.agent.turn import Target
+from reconciler.agent.workshop import Tools
 from reconciler.api import resources as r
 from reconciler.api.resources import JsonObject
 from reconciler.cluster.client import Client
@@ -49,8 +56,14 @@ class DataSide:
     """Targets whose Job pods end with an error, without a report."""
     wrong_password: bool = False
     maintenance_fails: bool = False
+    driver: SnapshotController = attrs.field()
+    """Makes VolumeSnapshots ready."""
     history: list[tuple[str, str, str]] = attrs.field(factory=list)
     """(what, name, when) of everything that took or freed a repository."""
+
+    @driver.default
+    def _driver(self) -> SnapshotController:
+        return SnapshotController(self.client)
 
     # -- what runs in Job pods --
 
@@ -59,6 +72,8 @@ class DataSide:
         task = own.get(labels.TASK)
         if task in ("init", "maintain"):
             return self._repository_run(pod, task)
+        if "create-vs" in self._args(pod):
+            return Run(self.seconds.get("create-vs", 5.0), 0, lambda: self._create_vs(pod))
         if task == "backup":
             return self._backup_run(pod, container)
         if "create-backupsession" in str(pod["spec"]["containers"][0].get("args")):
@@ -102,6 +117,17 @@ class DataSide:
             "reason": reason,
             "message": message,
         }
+
+    def _create_vs(self, pod: JsonObject) -> None:
+        """The real agent; while it waits, the driver works."""
+        args = dict(a.lstrip("-").split("=", 1) for a in self._args(pod) if "=" in a)
+        meta = pod["metadata"]
+        environ = {"POD_NAME": meta["name"], "POD_UID": meta["uid"]}
+        clock = _Driven(self.clock, self.driver.settle, self.clock.now() + dt.timedelta(days=1))
+        tools = Tools(Surroundings.of(environ), clock, Stop(), "", "")
+        target = Target(args["target-kind"], args["target-name"])
+        step = Step(args["namespace"], args["backupsession"], target, "")
+        snapshots.create_vs(self.client, tools, step)
 
     def _set(self, resource: r.Resource, namespace: str, name: str, item: JsonObject) -> None:
         def change(obj: JsonObject) -> JsonObject:
@@ -291,6 +317,24 @@ class DataSide:
         meta = session["metadata"]
         self.client.update_status(r.BACKUP_SESSIONS, meta["namespace"], meta["name"], changed)
         return 1
+
+
+@attrs.frozen
+class _Driven:
+    """The virtual clock; who waits lets somebody else work instead."""
+
+    clock: VirtualClock
+    work: Callable[[], object]
+    limit: dt.datetime
+
+    def wait(self, condition: object, seconds: float) -> None:
+        del condition
+        assert self.clock.now() < self.limit, "the agent waits for something that never comes"
+        self.work()
+        self.clock.advance_to(self.clock.now() + dt.timedelta(seconds=seconds + 0.001))
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.clock, name)
 
 
 _SIDECAR_KINDS = frozenset(resource.kind for resource in r.WORKLOADS)

@@ -516,14 +516,6 @@ def test_each_kind_says_each_field_that_is_not_acted_on_and_no_other(ready, make
     assert (found["status"], found["message"]) == ("False", f"Not acted on yet: {path}.")
 
 
-def test_a_batch_for_another_driver_is_not_valid_and_says_so(ready, make):
-    ready.add(make.batch(driver="VolumeSnapshotter"))
-    settle(ready, make)
-    found = condition(ready, "Valid")
-    assert found["status"] == "False"
-    assert "spec.driver: is not supported yet: only restic takes backups" in found["message"]
-
-
 # -- history --------------------------------------------------------------------------------------
 
 

@@ -97,11 +97,6 @@ def test_a_session_that_is_gone_or_going_needs_nothing(ready, make):
         ),
         (lambda v, m: v.set_spec("BackupBatch", "web", schedule="x"), "InvalidInvoker", "schedule"),
         (lambda v, m: v.set_spec("BackupBatch", "web", members=7), "InvalidInvoker", "members"),
-        (
-            lambda v, m: v.set_spec("BackupBatch", "web", driver="VolumeSnapshotter"),
-            "InvalidInvoker",
-            "spec.driver",
-        ),
         (lambda v, m: v.set_spec("BackupBatch", "web", paused=True), "Paused", "spec.paused"),
         (
             lambda v, m: v.add(m.session("web-0", age=dt.timedelta(hours=1))),

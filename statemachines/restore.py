@@ -2,7 +2,8 @@
 
 Rules of this file:
 
-- ``Succeeded``, ``Failed`` and ``Skipped`` are final; the targets decide as in a backup session.
+- ``Succeeded``, ``Failed`` and ``Skipped`` are final; the targets and the hooks of the whole decide
+  as in a backup session.
 - Stash's phase ``Unknown`` is no state here: a host that cannot say how it ended has failed, and
   its report says why. "Unknown" gives its reader nothing to do.
 - It waits in ``Pending`` until the repository may be read: restic's exclusive work removes what a
@@ -45,16 +46,22 @@ class Observation:
     """There is at least one target, and each of them is Succeeded or Failed."""
     some_target_failed: bool = False
     """A target is Failed."""
+    hooks_settled: bool = True
+    """No hook of the whole restore runs, or is still to run."""
+    some_hook_failed: bool = False
+    """A hook of the whole restore has failed, or was given up."""
 
 
 def every_target_succeeded(world: Observation) -> bool:
-    """All targets are final, and none of them failed."""
-    return world.all_targets_final and not world.some_target_failed
+    """All targets are final and the hooks settled, and none of them failed."""
+    failed = world.some_target_failed or world.some_hook_failed
+    return world.all_targets_final and world.hooks_settled and not failed
 
 
-def a_target_failed(world: Observation) -> bool:
-    """All targets are final, and at least one of them failed."""
-    return world.all_targets_final and world.some_target_failed
+def a_target_or_a_hook_failed(world: Observation) -> bool:
+    """All targets are final and the hooks settled, and at least one of them failed."""
+    failed = world.some_target_failed or world.some_hook_failed
+    return world.all_targets_final and world.hooks_settled and failed
 
 
 def it_must_be_skipped(world: Observation) -> bool:
@@ -81,12 +88,12 @@ TABLE = Table(
         ),
         State(RUNNING, "Its targets are restored.", (TARGETS_LISTED, TARGETS_STARTED)),
         State(SUCCEEDED, "Every target was restored.", (DURATION,), final=True),
-        State(FAILED, "At least one target was not.", (DURATION,), final=True),
+        State(FAILED, "At least one target was not, or a hook failed.", (DURATION,), final=True),
         State(SKIPPED, "It must not run, and wrote nothing.", (REASON, DURATION), final=True),
     ),
     arcs=(
         *arcs_from(_UNFINISHED, every_target_succeeded, SUCCEEDED, "the targets decide"),
-        *arcs_from(_UNFINISHED, a_target_failed, FAILED, "the targets decide"),
+        *arcs_from(_UNFINISHED, a_target_or_a_hook_failed, FAILED, "the targets decide"),
         Arc(PENDING, it_must_be_skipped, SKIPPED, "two restores into one place leave neither"),
         Arc(PENDING, it_may_use_the_repository, RUNNING, "the repository is its to read"),
     ),

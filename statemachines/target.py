@@ -13,6 +13,8 @@ Rules of this file:
 - It is final exactly when every host that was expected has its report, or when it is given up: the
   target is not there, its Job cannot be made, or the deadline passed before any host was known. The
   reports decide: a target is ``Succeeded`` exactly when no host failed.
+- A claimed host of a member with a post hook owes it until what became of it stands beside the
+  claim. No target is final while a host owes.
 - Other targets are no fact of this machine, but for the turn.
 """
 
@@ -53,19 +55,21 @@ class Observation:
     """At least one host is expected, and each of them has its entry in ``stats``."""
     some_host_failed: bool = False
     """An entry in ``stats`` is Failed."""
+    hooks_settled: bool = True
+    """No host that was claimed still owes its post hook."""
     given_up: bool = False
     """No host can be expected any more: the target or its Job is not there, and time is up."""
 
 
 def every_host_succeeded(world: Observation) -> bool:
-    """All hosts that were expected have reported, and none of them failed."""
-    return world.all_hosts_reported and not world.some_host_failed
+    """All hosts that were expected have reported and owe no hook, and none of them failed."""
+    return world.all_hosts_reported and world.hooks_settled and not world.some_host_failed
 
 
 def it_failed_or_is_given_up(world: Observation) -> bool:
-    """All hosts have reported and one failed, or no host will ever report."""
+    """All hosts have reported, owe no hook and one failed, or no host will ever report."""
     if world.all_hosts_reported:
-        return world.some_host_failed
+        return world.some_host_failed and world.hooks_settled
     return world.given_up
 
 

@@ -84,6 +84,8 @@ RestoreModel = Annotated[str, typer.Option(help="init-container or job.")]
 BackupCommand = Annotated[
     str, typer.Option("--backup-cmd", help="PostgreSQL: pg_dumpall (default) or pg_dump.")
 ]
+HookType = Annotated[str, typer.Option(help="preBackup or postBackup.")]
+Executor = Annotated[str, typer.Option("--pod", help="The pod that the hook is for.")]
 Host = Annotated[list[str] | None, typer.Option(help="A host to apply the policy to; repeatable.")]
 Report = Annotated[bool, typer.Option(help="Report to the session too (a one-step Function).")]
 

@@ -10,7 +10,7 @@ import functools
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol, cast
+from typing import Protocol
 
 import attrs
 
@@ -38,24 +38,6 @@ _SHORT = 8
 
 class HookFailed(TandemError):  # noqa: N818 -- reads as a state of the world
     """A handler did not succeed. The message is redacted and names the action, as Stash's does."""
-
-
-class _Executor(Protocol):
-    def exec(
-        self,
-        namespace: str,
-        pod: str,
-        container: str,
-        command: Sequence[str],
-        *,
-        timeout: float | None,
-    ) -> _Executed: ...
-
-
-class _Executed(Protocol):
-    exit_code: int
-    stdout: str
-    stderr: str
 
 
 @attrs.frozen
@@ -193,9 +175,8 @@ class _At:
             self._bounded(self._exec_there, command, container or self._first_container())
 
     def _exec_there(self, command: Sequence[str], container: str) -> None:
-        place, executor = self.place, cast("_Executor", self.port)
-        words = tuple(command)
-        done = executor.exec(place.namespace, place.pod, container, words, timeout=self.limit)
+        at, words = self.place, tuple(command)
+        done = self.port.exec(at.namespace, at.pod, container, words, timeout=self.limit)
         _judge(done.exit_code, done.stdout, done.stderr)
 
     def _exec_here(self, command: Sequence[str]) -> None:

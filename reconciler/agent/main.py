@@ -14,6 +14,7 @@ import typer
 from reconciler.agent import (
     database_commands,
     flags,
+    hook_job,
     init_container,
     job,
     maintenance,
@@ -215,6 +216,27 @@ def create_backupsession(
         os.environ.get("JOB_NAME", ""),
     )
     finish(kubeconfig, lambda port: trigger.create_backupsession(port, order, SystemClock()))
+
+
+@app.command("run-hook", context_settings=flags.LENIENT)
+def run_hook(
+    context: typer.Context,
+    backupsession: flags.BackupSession,
+    hook_type: flags.HookType,
+    target_kind: flags.TargetKind = "",
+    target_name: flags.TargetName = "",
+    hostname: flags.Hostname = "",
+    pod: flags.Executor = "",
+    namespace: flags.Namespace = "",
+    kubeconfig: flags.Kubeconfig = "",
+) -> None:
+    """Run one hook: of the whole session, or, with a target, a member's that is still owed."""
+    flags.refuse_unknown(context.args)
+    own = tools("/etc/repository/secret", "/tmp", "false")  # noqa: S108 -- the volume tmp-dir
+    place = own.surroundings.namespace(namespace)
+    target = Target(target_kind, target_name) if target_kind else None
+    order = hook_job.Order(place, backupsession, hook_type, target, hostname, pod)
+    finish(kubeconfig, lambda port: hook_job.run(port, own, order))
 
 
 @app.command("init-repository", context_settings=flags.LENIENT)

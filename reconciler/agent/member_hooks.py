@@ -19,6 +19,9 @@ from reconciler.agent.redaction import Redactor, secret_values
 from reconciler.agent.report import HostReport
 from reconciler.agent.turn import Target, status_of
 from reconciler.agent.workshop import Tools
+from reconciler.api import retries
+from reconciler.api.backup import Member
+from reconciler.api.invoker import Invoker
 from reconciler.api.resources import APP_BINDINGS, JsonObject
 from reconciler.api.runtime import BackupHooks, RestoreHooks
 from reconciler.cluster.port import Port
@@ -48,12 +51,12 @@ def of_job(port: Port, namespace: str, pod: str, target: Target) -> Finder:
     return Place.alone(namespace, pod)
 
 
-def pair(hooks: BackupHooks | None, session: JsonObject) -> Pair:
-    """The handlers of a member, in a session that may have another try."""
+def pair(hooks: BackupHooks | None, *, retry_left: bool = False) -> Pair:
+    """The handlers of a member; ``retry_left``: a failed session will be tried again."""
     if hooks is None:
         return Pair()
     post = hooks.post_backup
-    found = Pair(hooks.pre_backup, post, retry_left=bool(session["spec"].get("retryLeft")))
+    found = Pair(hooks.pre_backup, post, retry_left=retry_left)
     return attrs.evolve(found, policy=post.execution_policy) if post else found
 
 
@@ -76,14 +79,16 @@ def around_backup(  # noqa: PLR0917 -- all of them are needed, each is another t
     port: Port,
     tools: Tools,
     where: Finder,
-    hooks: BackupHooks | None,
+    invoker: Invoker,
+    member: Member | None,
     session: JsonObject,
     host: str,
     work: Callable[[], HostReport],
 ) -> HostReport:
     """Back up a host between the hooks of its member. Never raises, as ``work`` does not."""
     runner = HookRunner(port, tools, where, redactor(tools))
-    done = _around(runner, pair(hooks, session), session, work)
+    wanted = pair(member.hooks if member else None, retry_left=retries.left(session, invoker) > 0)
+    done = _around(runner, wanted, session, work)
     return reported(done, backup.failed(host, ""), WARNING)
 
 

@@ -48,6 +48,11 @@ def for_init_container(view: View, namespace: str, account: str) -> Iterator[App
     return _missing(view, (access.init_container_access(namespace, account),))
 
 
+def for_hooks(view: View, namespace: str, account: str) -> Iterator[Apply]:
+    """What a pod needs to run hooks elsewhere. Only for those that have some."""
+    return _missing(view, (access.hooks_access(namespace, account),))
+
+
 def _missing(view: View, wanted: Iterable[JsonObject]) -> Iterator[Apply]:
     for obj in wanted:
         resource = _RESOURCES[obj["kind"]]

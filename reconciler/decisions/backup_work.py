@@ -50,10 +50,28 @@ class BackupWork:
         return names.backup_job(world.name_of(session.obj), target.index)
 
     def create(self, session: Session, target: Target, host: str) -> list[Write]:
+        built = self._built(session, target, host)
+        if built is None:
+            return []
+        account = jobs.service_account(target.member.runtime_settings)
+        claim = [Create(PERSISTENT_VOLUME_CLAIMS, built.claim)] if built.claim else []
+        rules = [*access.for_jobs(session.view, session.namespace, account)]
+        if target.member.hooks is not None:
+            own = account or names.BACKUP_JOB_ACCOUNT
+            rules += access.for_hooks(session.view, session.namespace, own)
+        return [*rules, *claim, Create(JOBS, built.job)]
+
+    def pod_beside(self, session: Session, target: Target, host: str) -> JsonObject | None:
+        """The spec of the pod that would back the target up: a hook may need its volumes."""
+        built = self._built(session, target, host)
+        found: JsonObject | None = built.job["spec"]["template"]["spec"] if built else None
+        return found
+
+    def _built(self, session: Session, target: Target, host: str) -> jobs.Built | None:
         task = targets.task(session.view, target.member)
         if task is None or self.repository is None:
-            return []
-        built = jobs.backup(
+            return None
+        return jobs.backup(
             self.invoker,
             target.index,
             self.repository,
@@ -64,10 +82,6 @@ class BackupWork:
             image=session.settings.image,
             deadline_seconds=int((session.deadline - session.now).total_seconds()),
         )
-        account = jobs.service_account(target.member.runtime_settings)
-        claim = [Create(PERSISTENT_VOLUME_CLAIMS, built.claim)] if built.claim else []
-        rules = access.for_jobs(session.view, session.namespace, account)
-        return [*rules, *claim, Create(JOBS, built.job)]
 
     def _alias(self, target: Target) -> str:
         return alias_of(self.invoker, target.index)

@@ -148,6 +148,7 @@ def lost_access_to_invokers(resource: Resource) -> Keys:
         names.BACKUP_JOB_ACCOUNT,
         names.SNAPSHOT_JOB_ACCOUNT,
         names.SIDECAR_ROLE,
+        names.HOOKS_ROLE,
     )
 
     def keys(obj: JsonObject, view: View) -> Iterable[Key]:

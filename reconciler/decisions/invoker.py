@@ -265,6 +265,9 @@ def _access(seen: World, view: View) -> Iterator[Write]:
     found = [target.obj for target in _own_workloads(seen) if target.obj is not None]
     for account in dict.fromkeys(map(workload.service_account, found)):
         yield from access.for_sidecar(view, seen.namespace, account)
+    hooked = (t.obj for t in _own_workloads(seen) if t.obj is not None and t.member.hooks)
+    for account in dict.fromkeys(map(workload.service_account, hooked)):
+        yield from access.for_hooks(view, seen.namespace, account)
 
 
 def _sidecars(seen: World, view: View, settings: Settings) -> list[Write]:

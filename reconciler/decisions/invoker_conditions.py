@@ -31,13 +31,6 @@ def of(seen: World, phase: str) -> Iterator[Condition]:
     if seen.typed is not None and seen.typed.paused:
         message = "No session starts by the schedule; set spec.paused to false to resume."
         yield Condition.of(c.PAUSED, holds=True, reason=c.PAUSED, message=message)
-    if seen.typed is not None and world.ignored(seen.typed):
-        yield Condition.of(
-            conditions.FULLY_SUPPORTED,
-            holds=False,
-            reason=conditions.NOT_YET_SUPPORTED,
-            message=f"Not acted on yet: {', '.join(world.ignored(seen.typed))}.",
-        )
 
 
 def _valid(seen: World) -> Condition:

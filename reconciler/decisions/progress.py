@@ -15,7 +15,8 @@ from typing import Protocol
 import attrs
 
 from reconciler.api.resources import JOBS, JsonObject
-from reconciler.decisions import conditions, runners, runs, world
+from reconciler.decisions import conditions, owed_hooks, runners, runs, world
+from reconciler.decisions.owed_hooks import Owed
 from reconciler.decisions.plan import Delete, Settings, View, Write
 from reconciler.decisions.runners import Runner
 from reconciler.decisions.targets import Target
@@ -86,6 +87,10 @@ class Session:
     now: dt.datetime
     settings: Settings
     view: View
+    refused: tuple[str, str] | tuple[()] = ()
+    """Reason and message, when no target is begun any more: the hook before them has failed."""
+    owed: Owed | None = None
+    """The post hooks of members; None where nobody owes any."""
 
     @property
     def namespace(self) -> str:
@@ -113,6 +118,8 @@ class Step:
     look_at: tuple[dt.datetime, ...] = ()
     given_up: tuple[JsonObject, ...] = ()
     """The Failed stats that the operator has added because nobody else will."""
+    lost_hooks: tuple[tuple[str, str], ...] = ()
+    """(whose post hook, why) of those that nobody will run."""
 
 
 @attrs.frozen
@@ -141,13 +148,38 @@ def advance(session: Session, entry: JsonObject, *, turn: bool) -> Step:
     seen = [_host(session, entry, target, claim, going=going) for claim in claims]
     given_up = [_lost(session, host) for host in seen if _is_lost(entry, host)]
     stats = [*(entry.get("stats") or ()), *given_up]
-    phase = target_machine.TABLE.advance(
-        entry.get("phase", target_machine.PENDING),
+    hooks = [_settled(session, target, entry, host) for host in seen]
+    facts = attrs.evolve(
         _facts(session, target, entry, seen, stats, turn),
-    ).state
+        hooks_settled=not any(each.owed for each in hooks),
+    )
+    phase = target_machine.TABLE.advance(entry.get("phase", target_machine.PENDING), facts).state
     found = _entry(session, entry, target, phase, seen, stats)
-    writes = _job_writes(session, target, seen)
-    return Step(found, tuple(writes), tuple(_looks(session, seen, found)), tuple(given_up))
+    if hooks:
+        found["hosts"] = [each.claim for each in hooks]
+    return Step(
+        found,
+        (*_job_writes(session, target, seen), *(w for each in hooks for w in each.writes)),
+        (*_looks(session, seen, found), *_hook_looks(session, hooks)),
+        tuple(given_up),
+        tuple(each.lost for each in hooks if each.lost),
+    )
+
+
+def _settled(
+    session: Session, target: Target | None, entry: JsonObject, host: _Host
+) -> owed_hooks.Settled:
+    """What the host's runner owes, by the report that is stored: a new one may come to nothing."""
+    if session.owed is None:
+        return owed_hooks.Settled(host.claim)
+    stats = entry.get("stats") or ()
+    stat = next((item for item in stats if item.get("hostname") == host.name), None)
+    known = owed_hooks.Host(host.claim, stat, dead=host.runner.dead)
+    return owed_hooks.settle(session.owed, target, known)
+
+
+def _hook_looks(session: Session, hooks: Iterable[owed_hooks.Settled]) -> Iterator[dt.datetime]:
+    return (moment for each in hooks for moment in each.look_at if moment > session.now)
 
 
 def _target_of(session: Session, entry: JsonObject) -> Target | None:
@@ -282,6 +314,8 @@ def _why_given_up(
     """Why a target without any host is given up."""
     if seen:
         return ()
+    if session.refused:
+        return session.refused
     if session.is_late:
         passed = conditions.timestamp(session.deadline)
         why = _waits_for(session)

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 import attrs
 
 from reconciler.api import conditions as c
+from reconciler.api import retries
 from reconciler.api.decoding import encode
 from reconciler.api.invoker import Invoker
 from reconciler.api.repository import Repository
@@ -21,6 +22,7 @@ from reconciler.api.resources import BACKUP_SESSIONS, JsonObject, Key
 from reconciler.decisions import (
     backup_work,
     conditions,
+    hooks,
     limits,
     progress,
     repository,
@@ -33,10 +35,12 @@ from reconciler.decisions import (
     world,
 )
 from reconciler.decisions.conditions import Condition
+from reconciler.decisions.owed_hooks import Owed
 from reconciler.decisions.plan import Apply, EventIntent, Plan, Settings, Status, View, Write
 from reconciler.decisions.progress import Session, Step, Words, Work
 from reconciler.decisions.skipping import Reason
 from reconciler.manifests import labels
+from reconciler.manifests.hook_jobs import Owner
 from statemachines import session as machine
 
 SOURCE = "BackupSession Controller"
@@ -58,6 +62,7 @@ class World:
     restore: JsonObject | None
     """The restore into one of its targets that has begun, and is waited for."""
     deadline: dt.datetime
+    hooks: hooks.Whole
 
     @property
     def status(self) -> JsonObject:
@@ -69,8 +74,13 @@ class World:
 
     @property
     def has_started(self) -> bool:
-        """Whether a target has left Pending: then nothing skips the session any more."""
+        """Whether a target has left Pending."""
         return any(entry.get("phase", "Pending") != "Pending" for entry in self.entries)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything was started, also a hook: then nothing skips the session any more."""
+        return self.hooks.begun
 
 
 def decide(key: Key, view: View, now: dt.datetime, settings: Settings) -> Plan:
@@ -94,6 +104,7 @@ def observe(obj: JsonObject, view: View, now: dt.datetime, settings: Settings) -
     named = world.repository_name(invoker) if invoker else ""
     found = world.repository(view, namespace, named) if typed and named else None
     typed_repository = world.read_repository(found)[0] if found else None
+    deadline = limits.deadline(obj, typed.time_out if typed else "", now, settings)
     return World(
         obj=obj,
         invoker=invoker,
@@ -103,8 +114,38 @@ def observe(obj: JsonObject, view: View, now: dt.datetime, settings: Settings) -
         typed_repository=typed_repository,
         skip=skipping.reason(view, obj),
         restore=restores.before_session(view, invoker) if invoker else None,
-        deadline=limits.deadline(obj, typed.time_out if typed else "", now, settings),
+        deadline=deadline,
+        hooks=_hooks(obj, typed, view, deadline, now, settings),
     )
+
+
+def _hooks(  # noqa: PLR0917 -- private, and called once
+    obj: JsonObject,
+    typed: Invoker | None,
+    view: View,
+    deadline: dt.datetime,
+    now: dt.datetime,
+    settings: Settings,
+) -> hooks.Whole:
+    """The hooks around the session, and whether anything of it has begun."""
+    retry_left = typed is not None and retries.left(obj, typed) > 0
+    whole = hooks.Whole(
+        owner=_owner(obj, typed),
+        wanted=hooks.of_backup(typed.hooks if typed else None, retry_left=retry_left),
+        view=view,
+        deadline=deadline,
+        now=now,
+        settings=settings,
+    )
+    entries = world.status_of(obj).get("targets") or ()
+    started = any(entry.get("phase", "Pending") != "Pending" for entry in entries)
+    running = world.phase_of(obj) == machine.RUNNING
+    return attrs.evolve(whole, begun=started or running or whole.pre_was_started)
+
+
+def _owner(obj: JsonObject, typed: Invoker | None) -> Owner:
+    kind, name = world.session_invoker(obj)
+    return Owner(obj, kind, name, typed.runtime_settings if typed else None)
 
 
 def _waits_for(seen: World) -> str:
@@ -128,17 +169,55 @@ def _waits_for(seen: World) -> str:
 
 
 def _advance(seen: World, view: View, now: dt.datetime, settings: Settings) -> Plan:
-    started = seen.has_started or (seen.skip is None and not _waits_for(seen))
-    skipped = seen.skip is not None and not seen.has_started
-    steps = [] if skipped else _steps(seen, view, now, settings, started=started)
-    entries = [step.entry for step in steps]
-    phase = machine.TABLE.advance(_known(seen), _facts(seen, entries, started=started)).state
-    status = _status(seen, phase, entries, now)
-    writes: list[Write] = [*_adopted(seen), *(w for step in steps for w in step.writes)]
+    allowed = seen.has_begun or (seen.skip is None and not _waits_for(seen))
+    skipped = seen.skip is not None and not seen.has_begun
+    pre = seen.hooks.pre(some_target_started=seen.has_started) if allowed else hooks.NOTHING
+    steps = [] if skipped else _steps(seen, view, now, settings, allowed=allowed, pre=pre)
+    outcome = _outcome(seen, pre, [step.entry for step in steps])
+    facts = _facts(seen, outcome, allowed=allowed)
+    phase = machine.TABLE.advance(_known(seen), facts).state
+    status = _status(seen, phase, outcome, steps, now)
+    writes: list[Write] = [
+        *_adopted(seen),
+        *(write for step in steps for write in step.writes),
+        *pre.writes,
+        *outcome.post.writes,
+    ]
     if status != seen.status:
         writes.append(_status_write(seen.obj, status))
-    events = (*_lost_hosts(seen, steps), *_events(seen, phase, entries))
-    return Plan(tuple(writes), events, _wake(seen, phase, steps, now))
+    events = (*_lost_hosts(seen, steps), *_events(seen, phase, outcome))
+    looks = (*(m for step in steps for m in step.look_at), *pre.look_at, *outcome.post.look_at)
+    return Plan(tuple(writes), events, _wake(seen, phase, looks, now))
+
+
+@attrs.frozen
+class _Outcome:
+    """The targets' next entries, and the hooks around them."""
+
+    entries: list[JsonObject]
+    pre: hooks.Found
+    post: hooks.Found
+
+    @property
+    def hook_failures(self) -> list[str]:
+        """The messages of the hooks that have failed just now or before."""
+        told = [f.condition.message for f in (self.pre, self.post) if f.condition]
+        failed = [f.terms.condition for f in (self.pre, self.post) if f.failed and not f.condition]
+        return [*told, *(f"See condition {name}." for name in failed)]
+
+
+def _outcome(seen: World, pre: hooks.Found, entries: list[JsonObject]) -> _Outcome:
+    post = seen.hooks.post(
+        pre,
+        all_targets_final=_all_final(entries),
+        some_target_failed=any(entry.get("phase") == "Failed" for entry in entries),
+        stored=_all_final(seen.entries),
+    )
+    return _Outcome(entries, pre, post)
+
+
+def _all_final(entries: Sequence[JsonObject]) -> bool:
+    return bool(entries) and all(map(progress.is_final, entries))
 
 
 def _known(seen: World) -> str:
@@ -147,10 +226,16 @@ def _known(seen: World) -> str:
 
 
 def _steps(
-    seen: World, view: View, now: dt.datetime, settings: Settings, *, started: bool
+    seen: World,
+    view: View,
+    now: dt.datetime,
+    settings: Settings,
+    *,
+    allowed: bool,
+    pre: hooks.Found,
 ) -> list[Step]:
     """Each target's step in order: in a sequence, one's turn depends on those before it."""
-    session = _session(seen, view, now, settings, started=started)
+    session = _session(seen, view, now, settings, allowed=allowed, pre=pre)
     sequential = seen.typed is not None and seen.typed.execution_order == "Sequential"
     steps: list[Step] = []
     for entry in _entries(seen):
@@ -160,7 +245,13 @@ def _steps(
 
 
 def _session(
-    seen: World, view: View, now: dt.datetime, settings: Settings, *, started: bool
+    seen: World,
+    view: View,
+    now: dt.datetime,
+    settings: Settings,
+    *,
+    allowed: bool,
+    pre: hooks.Found,
 ) -> Session:
     members: tuple[targets.Target, ...] = ()
     if seen.typed is not None and seen.invoker is not None:
@@ -168,17 +259,52 @@ def _session(
             targets.read(view, seen.invoker, seen.typed, seen.typed_repository, settings.image)
         )
     work, words = _work(seen)
-    return Session(
+    waits_for = "The batch's preBackup hook has not ended." if pre.pending else ""
+    session = Session(
         obj=seen.obj,
         work=work,
         words=words,
         targets=members,
-        started=started,
-        waits_for="" if started else _waits_for(seen),
+        started=allowed and not pre.pending and not pre.failed,
+        waits_for=waits_for if allowed else _waits_for(seen),
         deadline=seen.deadline,
         now=now,
         settings=settings,
         view=view,
+        refused=_refusal(seen, pre),
+    )
+    return attrs.evolve(session, owed=_owed(seen, session))
+
+
+def _refusal(seen: World, pre: hooks.Found) -> tuple[str, str] | tuple[()]:
+    """Why no target is begun any more."""
+    if not pre.failed:
+        return ()
+    stored = conditions.find(seen.status.get("conditions"), pre.terms.condition)
+    message = pre.condition.message if pre.condition else (stored or {}).get("message", "")
+    return hooks.pre_failed(pre.terms), message
+
+
+def _owed(seen: World, session: Session) -> Owed | None:
+    """What is needed to run what dead runners owe; None when the hooks are not known any more."""
+    if seen.typed is None:
+        return None
+    work = session.work
+
+    def beside(target: targets.Target, host: str) -> JsonObject | None:
+        if isinstance(work, backup_work.BackupWork):
+            return work.pod_beside(session, target, host)
+        return None
+
+    return Owed(
+        owner=seen.hooks.owner,
+        invoker=seen.typed,
+        retry_left=seen.hooks.wanted.retry_left,
+        beside=beside,
+        view=seen.hooks.view,
+        deadline=seen.deadline,
+        now=seen.hooks.now,
+        settings=seen.hooks.settings,
     )
 
 
@@ -192,7 +318,7 @@ def _work(seen: World) -> tuple[Work | None, Words]:
 
 def _entries(seen: World) -> list[JsonObject]:
     """The stored entries once the session has started; until then those of the spec as it is."""
-    if seen.has_started or seen.typed is None:
+    if seen.has_begun or seen.typed is None:
         return seen.entries
     return [
         {"ref": encode(member.target.ref), "phase": "Pending"}
@@ -201,13 +327,15 @@ def _entries(seen: World) -> list[JsonObject]:
     ]
 
 
-def _facts(seen: World, entries: Sequence[JsonObject], *, started: bool) -> machine.Observation:
+def _facts(seen: World, outcome: _Outcome, *, allowed: bool) -> machine.Observation:
     return machine.Observation(
         must_be_skipped=seen.skip is not None,
-        may_use_repository=started,
-        some_target_started=seen.has_started,
-        all_targets_final=bool(entries) and all(map(progress.is_final, entries)),
-        some_target_failed=any(entry.get("phase") == "Failed" for entry in entries),
+        may_use_repository=allowed,
+        some_target_started=seen.has_begun,
+        all_targets_final=_all_final(outcome.entries),
+        some_target_failed=any(entry.get("phase") == "Failed" for entry in outcome.entries),
+        hooks_settled=not outcome.pre.pending and not outcome.post.pending,
+        some_hook_failed=outcome.pre.failed or outcome.post.failed,
     )
 
 
@@ -236,10 +364,11 @@ def _adopted(seen: World) -> Iterator[Apply]:
     yield Apply(BACKUP_SESSIONS, adopted, create=False)
 
 
-def _wake(seen: World, phase: str, steps: Sequence[Step], now: dt.datetime) -> dt.datetime | None:
+def _wake(
+    seen: World, phase: str, looks: Sequence[dt.datetime], now: dt.datetime
+) -> dt.datetime | None:
     if phase not in (machine.PENDING, machine.RUNNING):
         return None
-    looks = [moment for step in steps for moment in step.look_at]
     return min((moment for moment in (seen.deadline, *looks) if moment > now), default=None)
 
 
@@ -251,9 +380,15 @@ def _status_write(obj: JsonObject, status: JsonObject) -> Status:
     return Status(BACKUP_SESSIONS, meta["namespace"], meta["name"], meta["resourceVersion"], status)
 
 
-def _status(seen: World, phase: str, entries: Sequence[JsonObject], now: dt.datetime) -> JsonObject:
+def _status(
+    seen: World, phase: str, outcome: _Outcome, steps: Sequence[Step], now: dt.datetime
+) -> JsonObject:
+    entries = outcome.entries
     stored = seen.status.get("conditions")
-    own = list(_conditions(seen, phase, entries))
+    for what, why in (lost for step in steps for lost in step.lost_hooks):
+        stored = hooks.with_lost(stored, what, why, now)
+    of_hooks = [found.condition for found in (outcome.pre, outcome.post) if found.condition]
+    own = [*_conditions(seen, phase, entries), *of_hooks]
     types = {item.type for item in own}
     foreign = [item["type"] for item in stored or () if item["type"] not in types]
     failed = phase == machine.FAILED
@@ -263,7 +398,7 @@ def _status(seen: World, phase: str, entries: Sequence[JsonObject], now: dt.date
         "sessionDeadline": conditions.timestamp(seen.deadline),
         "sessionDuration": _duration(seen, phase, now),
         "conditions": conditions.merged(stored, own, now, foreign=foreign),
-        "targets": list(entries),
+        "targets": entries,
         "nextRetry": retry.announced(_case(seen), now) if failed else "",
     }
     return {key: value for key, value in found.items() if value not in (None, "", [])}
@@ -307,7 +442,7 @@ def _lost_hosts(seen: World, steps: Sequence[Step]) -> Iterator[EventIntent]:
             yield EventIntent(seen.obj, "Host Backup Failed", message, "Warning", STATUS_UPDATER)
 
 
-def _events(seen: World, phase: str, entries: Sequence[JsonObject]) -> Iterator[EventIntent]:
+def _events(seen: World, phase: str, outcome: _Outcome) -> Iterator[EventIntent]:
     """One a change of phase. Stash writes one a reconcile (spec 10.18)."""
     if phase == world.phase_of(seen.obj):
         return
@@ -318,8 +453,9 @@ def _events(seen: World, phase: str, entries: Sequence[JsonObject]) -> Iterator[
         message = "Every target was backed up."
         yield EventIntent(seen.obj, "BackupSession Succeeded", message, source=SOURCE)
     elif phase == machine.FAILED:
-        bad = [entry for entry in entries if entry.get("phase") == "Failed"]
-        what = "; ".join(f"{e['ref']['kind']}/{e['ref']['name']}: {e['message']}" for e in bad)
+        bad = [entry for entry in outcome.entries if entry.get("phase") == "Failed"]
+        told = [f"{e['ref']['kind']}/{e['ref']['name']}: {e['message']}" for e in bad]
+        what = "; ".join([*told, *outcome.hook_failures])
         yield EventIntent(seen.obj, "BackupSession Failed", what, "Warning", SOURCE)
     else:
         message = seen.skip.message if seen.skip else ""

@@ -70,7 +70,8 @@ def _kept(
     settings: Settings,
 ) -> Plan:
     """Keep all parts as they are wanted, also against edits; the applier spares what is so."""
-    of_batch = _sidecar(view, obj, owner, settings) if owner is not None else None
+    target = _target(view, obj, owner, settings) if owner is not None else None
+    of_batch = target.part if target is not None else None
     of_restore = injecting.of_restore(view, obj, settings)
     stays = owner is not None and of_batch is None and bool(sidecar.SLOT.mark_of(obj))
     if stays or of_restore.must_stay:
@@ -83,11 +84,14 @@ def _kept(
         wanted = injection.removal(obj)
     else:
         return Plan()
-    return Plan((*_access(view, obj, parts), Apply(resource, wanted, create=False)), events)
+    rules = [*_access(view, obj, parts, hooks=target is not None and bool(target.member.hooks))]
+    return Plan((*rules, Apply(resource, wanted, create=False)), events)
 
 
-def _access(view: View, obj: JsonObject, parts: list[Part]) -> Iterator[Apply]:
+def _access(view: View, obj: JsonObject, parts: list[Part], *, hooks: bool) -> Iterator[Apply]:
     namespace, account = obj["metadata"]["namespace"], workload.service_account(obj)
+    if hooks:
+        yield from access.for_hooks(view, namespace, account)
     for part in parts:
         rules = access.for_sidecar if part.slot == sidecar.SLOT else access.for_init_container
         yield from rules(view, namespace, account)
@@ -105,11 +109,6 @@ def _events(resource: Resource, obj: JsonObject, parts: list[Part]) -> Iterator[
         elif wanted is not None and not wanted.is_in(obj):
             message = f"Injected the {name} into {where}."
             yield EventIntent(obj, f"{what} Injection Succeeded", message, source=workload.SOURCE)
-
-
-def _sidecar(view: View, obj: JsonObject, owner: JsonObject, settings: Settings) -> Part | None:
-    found = _target(view, obj, owner, settings)
-    return found.part if found is not None else None
 
 
 def _target(view: View, obj: JsonObject, owner: JsonObject, settings: Settings) -> Target | None:

@@ -98,15 +98,6 @@ def read_invoker(obj: JsonObject) -> tuple[Invoker | None, tuple[Fault, ...]]:
     return typed, tuple(validate(typed))
 
 
-def ignored(typed: Invoker) -> list[str]:
-    """The field paths of what a user has asked for and Tandem does not act on yet."""
-    found = ["spec.hooks"] if typed.hooks else []
-    for index, member in enumerate(typed.members):
-        if member.hooks:
-            found.append(f"{typed.member_path(index)}.hooks")
-    return found
-
-
 def invokers(view: View, namespace: str | None) -> Iterator[JsonObject]:
     for resource in INVOKERS:
         yield from view.list(resource, namespace)

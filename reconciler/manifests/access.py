@@ -86,6 +86,12 @@ def init_container_access(namespace: str, account: str) -> JsonObject:
     return role_binding(namespace, name, role=names.INIT_CONTAINER_ROLE, account=account)
 
 
+def hooks_access(namespace: str, account: str) -> JsonObject:
+    """Lets a service account run the hooks of members in other containers and pods."""
+    name = names.hooks_binding(account)
+    return role_binding(namespace, name, role=names.HOOKS_ROLE, account=account)
+
+
 def _rule(
     why: str, group: str, resources: list[str], verbs: list[str], *, only: list[str] | None = None
 ) -> JsonObject:
@@ -145,6 +151,12 @@ _RULES: dict[str, list[JsonObject]] = {
             ["volumesnapshots"],
             ["get", "list", "create", "delete"],
         ),
+    ],
+    # by itself, and bound only where a member has hooks: exec is much to ask for
+    names.HOOKS_ROLE: [
+        _rule("run a hook's command in a container", "", ["pods/exec"], ["create", "get"]),
+        _rule("find the pods behind an AppBinding's Service", "", ["endpoints"], ["get"]),
+        _rule("find those Services", APP_CATALOG, ["appbindings"], ["get"]),
     ],
     names.CRON_JOB_ACCOUNT: [
         _rule(
@@ -218,6 +230,7 @@ _RULES: dict[str, list[JsonObject]] = {
                 names.INIT_CONTAINER_ROLE,
                 names.RESTORE_JOB_ACCOUNT,
                 names.SNAPSHOT_JOB_ACCOUNT,
+                names.HOOKS_ROLE,
                 names.CRON_JOB_ACCOUNT,
             ],
         ),

@@ -25,6 +25,9 @@ SNAPSHOT_JOB_ACCOUNT = "stash-vs-job"
 SIDECAR_ROLE = "stash-sidecar"
 RESTORE_JOB_ACCOUNT = "stash-restore-job"
 INIT_CONTAINER_ROLE = "stash-restore-init-container"
+HOOKS_ROLE = "stash-hooks"
+HOOK_CONTAINER = "operator"
+"""The container of a hook of the whole: Stash runs it in its operator's, and manifests say so."""
 OPERATOR_ROLE = "tandem-operator"
 OPERATOR_CATALOG_ROLE = "tandem-operator-catalog"
 OPERATOR_OWN_ROLE = "tandem-operator-own"
@@ -86,6 +89,20 @@ def init_job(repository: str, *facts: str) -> str:
 
 def maintain_job(repository: str, session_uid: str) -> str:
     return limited(f"stash-maintain-{repository}-{digest(session_uid)}")
+
+
+def hook_job(session: str, which: str) -> str:
+    """The Job of a hook of the whole: ``which`` is pre or post."""
+    return limited(f"stash-hook-{session}-{which}")
+
+
+def owed_hook_job(session: str, index: int, host: str) -> str:
+    """The Job of the post hook that a dead runner owes for its host."""
+    return limited(f"stash-hook-{session}-{index}-{digest(host)}")
+
+
+def hooks_binding(service_account: str) -> str:
+    return limited(f"{HOOKS_ROLE}-{service_account}")
 
 
 def sidecar_binding(service_account: str) -> str:

@@ -193,6 +193,7 @@ WANTED = (
         for name in ("mysql-*", "mariadb-*", "postgres-*")
     ),
     Wanted("ClusterRole/stash-restore-*", "*", "Stash makes them with its first restore"),
+    Wanted("ClusterRole/stash-hooks", "*", "in Stash every sidecar may exec; here only for hooks"),
     Wanted("ClusterRole/tandem-operator", "*", "in Stash a matter of its Helm chart"),
     Wanted("ServiceAccount/*", "*", SHARED),
     Wanted("RoleBinding/*", "*", SHARED),

@@ -91,13 +91,12 @@ def test_a_hook_for_failures_does_not_run_after_a_success(application, make) -> 
 
 
 def test_a_hook_for_the_last_failure_waits_while_a_retry_is_left(application, make) -> None:
-    session: Any = {"spec": {"retryLeft": 1}}
-    assert member_hooks.pair(None, session).post is None
+    assert member_hooks.pair(None).post is None
     with_hooks(application, make, post="true", executionPolicy="OnFinalRetryFailure")
     made = application.cluster.get(r.BACKUP_SESSIONS, "s")
     invoker = job.invoker_of(application.cluster.port, made)
 
-    found = member_hooks.pair(invoker.members[0].hooks, session)
+    found = member_hooks.pair(invoker.members[0].hooks, retry_left=True)
 
     assert (found.policy, found.retry_left) == ("OnFinalRetryFailure", True)
 

@@ -487,35 +487,6 @@ def test_a_removed_member_leaves_no_condition_behind(ready, make):
     assert [m["target"]["name"] for m in status(ready)["memberConditions"]] == ["front"]
 
 
-def test_what_is_not_acted_on_yet_is_said(ready, make):
-    hooks = {"preBackup": {"exec": {"command": ["sync"]}}}
-    ready.add(make.batch(make.member(hooks=hooks), hooks=hooks))
-    settle(ready, make)
-    found = condition(ready, "SpecFullySupported")
-    assert found["status"] == "False"
-    for path in ("spec.hooks", "spec.members[0].hooks"):
-        assert path in found["message"]
-
-
-@pytest.mark.parametrize(
-    ("kind", "path", "spec"),
-    [
-        (kind, path, spec)
-        for kind in ("BackupBatch", "BackupConfiguration")
-        for path, spec in (
-            ("spec.hooks", {"hooks": {"preBackup": {"exec": {"command": ["sync"]}}}}),
-        )
-    ],
-)
-def test_each_kind_says_each_field_that_is_not_acted_on_and_no_other(ready, make, kind, path, spec):
-    of_kind = {"BackupBatch": make.batch, "BackupConfiguration": make.configuration}
-    resource = {"BackupBatch": r.BACKUP_BATCHES, "BackupConfiguration": r.BACKUP_CONFIGURATIONS}
-    ready.add(of_kind[kind](**spec))
-    settle(ready, make, decision=invoker.decide_for(resource[kind]))
-    found = condition(ready, "SpecFullySupported", kind)
-    assert (found["status"], found["message"]) == ("False", f"Not acted on yet: {path}.")
-
-
 # -- history --------------------------------------------------------------------------------------
 
 

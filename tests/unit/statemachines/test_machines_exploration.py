@@ -128,7 +128,7 @@ MUTATIONS = [
         2,
         "a_session_is_the_fold_of_its_targets",
         TWO_JOBS,
-        {"session": guarded(session.TABLE, a_target_failed=a_target_failed_already)},
+        {"session": guarded(session.TABLE, a_target_or_a_hook_failed=a_target_failed_already)},
     ),
     (
         "a target that gives up with another one",

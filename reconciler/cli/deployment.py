@@ -15,6 +15,7 @@ import yaml
 
 from reconciler.api import crds
 from reconciler.api.resources import JsonObject
+from reconciler.cli import chart
 from reconciler.manifests import access, installation, webhook
 
 ONE_NAMESPACE: Final = "deploy/overlays/one-namespace/binding.yaml"
@@ -34,7 +35,8 @@ def render() -> Mapping[str, str]:
     files["crds/Kustomization"] = _kustomization(crds.render())
     files["deploy/webhook/webhook.yaml"] = _webhook()
     files[ONE_NAMESPACE] = _documents(installation.namespace_binding())
-    return {path: HEAD + text for path, text in files.items()}
+    files |= chart.render()
+    return {path: text if path.endswith(".json") else HEAD + text for path, text in files.items()}
 
 
 def _base() -> Mapping[str, str]:

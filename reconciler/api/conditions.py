@@ -137,6 +137,9 @@ INVOKER_TERMINATING: Final = "InvokerTerminating"
 INVOKER_NOT_FOUND: Final = "InvokerNotFound"
 INVALID_INVOKER: Final = "InvalidInvoker"
 
+SLOTS_MISSED: Final = "SlotsMissed"
+NO_SESSION_CREATED: Final = "NoSessionCreated"
+
 DEADLINE_EXCEEDED: Final = "DeadlineExceeded"
 
 VALID: Final = "Valid"

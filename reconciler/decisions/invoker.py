@@ -37,6 +37,7 @@ from reconciler.decisions import (
     injecting,
     invoker_conditions,
     repository,
+    slots,
     targets,
     workload,
     world,
@@ -135,7 +136,7 @@ def decide_one(seen: World, view: View, now: dt.datetime, settings: Settings) ->
     sidecars = _sidecars(seen, view, settings) if ready and seen.is_new else []
     events = [*_injected(seen)] if sidecars else []
     suspended = _is_suspended(seen, phase)
-    trigger = list(_cron_job(seen, view, settings, suspended=suspended, create=ready))
+    trigger = list(_cron_job(seen, view, now, settings, suspended=suspended, create=ready))
     slot = _next_slot(seen, phase, now)
     status = list(_status(seen, phase, slot, now))
     writes: list[Write] = [*_finalizer(seen), *(_access(seen, view) if ready else ())]
@@ -149,7 +150,11 @@ def decide_one(seen: World, view: View, now: dt.datetime, settings: Settings) ->
 def _wake(seen: World, slot: dt.datetime | None, now: dt.datetime) -> dt.datetime | None:
     """The next slot; or when a new invoker must look whether all that it wrote is so."""
     doubtful = seen.is_new and not all(target.is_injected for target in _own_workloads(seen))
-    moments = [slot, world.settled_at(seen.obj, now) if doubtful else None]
+    moments = [
+        slot,
+        slots.doubtful_until(seen, now),
+        world.settled_at(seen.obj, now) if doubtful else None,
+    ]
     return min((moment for moment in moments if moment), default=None)
 
 
@@ -301,7 +306,7 @@ def _is_suspended(seen: World, phase: str) -> bool:
 
 
 def _cron_job(
-    seen: World, view: View, settings: Settings, *, suspended: bool, create: bool
+    seen: World, view: View, now: dt.datetime, settings: Settings, *, suspended: bool, create: bool
 ) -> Iterator[Write]:
     """Keep the CronJob as it is wanted; an invalid spec leaves the last good one as it is.
 
@@ -315,8 +320,13 @@ def _cron_job(
     if create:
         account = cron_job.service_account(seen.typed)
         yield from access.for_cron_job(view, seen.namespace, account)
+    since = slots.active_since(seen.cron_job, seen.typed.schedule, suspended=suspended, now=now)
     built = cron_job.build(
-        seen.typed, resource=seen.cron_jobs, image=settings.image, suspended=suspended
+        seen.typed,
+        resource=seen.cron_jobs,
+        image=settings.image,
+        suspended=suspended,
+        active_since=since,
     )
     yield Apply(seen.cron_jobs, built, create=create)
 
@@ -355,7 +365,7 @@ def _take_down(seen: World, view: View, now: dt.datetime, settings: Settings) ->
 
     The CronJob and the sessions go with their owner.
     """
-    writes: list[Write] = list(_cron_job(seen, view, settings, suspended=True, create=False))
+    writes: list[Write] = list(_cron_job(seen, view, now, settings, suspended=True, create=False))
     present = tuple(seen.obj["metadata"].get("finalizers") or ())
     if names.FINALIZER not in present:
         return Plan(tuple(writes))
@@ -395,7 +405,7 @@ def _status_wanted(
     seen: World, phase: str, slot: dt.datetime | None, now: dt.datetime
 ) -> JsonObject:
     stored = seen.status
-    own = list(invoker_conditions.of(seen, phase))
+    own = [*invoker_conditions.of(seen, phase), *slots.condition(seen, now), *slots.skipped(seen)]
     is_batch = seen.resource == BACKUP_BATCHES
     if not is_batch:
         for target in seen.targets:

@@ -13,13 +13,16 @@ from reconciler.api.runtime import RuntimeSettings
 from reconciler.manifests import labels, names, runtime, security, volumes
 
 STARTING_DEADLINE_SECONDS = 300
-"""A slot that was missed by more is given up: resuming a paused batch starts nothing old, and
-Kubernetes never counts more than a hundred missed slots."""
+"""A slot that was missed by more is given up: resuming a paused batch starts nothing old. Without
+it Kubernetes 1.20 counts all slots since the last start, and with more than a hundred of them (four
+days of an hourly batch) starts nothing ever again; with it, only those of so long."""
 TRIGGER_DEADLINE_SECONDS = 600
 """The trigger only creates one object. With ``Forbid``, one that hangs would block every slot."""
 
 
-def build(invoker: Invoker, *, resource: Resource, image: str, suspended: bool) -> JsonObject:
+def build(
+    invoker: Invoker, *, resource: Resource, image: str, suspended: bool, active_since: str = ""
+) -> JsonObject:
     """The CronJob, in the version that the cluster serves."""
     own = labels.offshoot(invoker.metadata.labels)
     return {
@@ -29,6 +32,7 @@ def build(invoker: Invoker, *, resource: Resource, image: str, suspended: bool) 
             "name": names.cron_job(invoker.name),
             "namespace": invoker.namespace,
             "labels": own,
+            **({"annotations": {labels.ACTIVE_SINCE: active_since}} if active_since else {}),
             "ownerReferences": [encode(invoker.owner_reference())],
         },
         "spec": {

@@ -56,6 +56,7 @@ class DataSide:
     """Targets whose Job pods end with an error, without a report."""
     wrong_password: bool = False
     maintenance_fails: bool = False
+    trigger_fails: bool = False
     driver: SnapshotController = attrs.field()
     """Makes VolumeSnapshots ready."""
     history: list[tuple[str, str, str]] = attrs.field(factory=list)
@@ -77,7 +78,8 @@ class DataSide:
         if task == "backup":
             return self._backup_run(pod, container)
         if "create-backupsession" in str(pod["spec"]["containers"][0].get("args")):
-            return Run(1.0, 0, lambda: self._trigger(pod))
+            failed = self.trigger_fails
+            return Run(1.0, 1) if failed else Run(1.0, 0, lambda: self._trigger(pod))
         return None
 
     def _repository_run(self, pod: JsonObject, task: str) -> Run:

@@ -197,6 +197,12 @@ def test_an_unchanged_spec_is_never_denied_and_its_faults_are_warned_of() -> Non
     assert verdict.warnings[0].startswith("spec.schedule: is not a schedule")
 
 
+def test_an_unchanged_spec_is_given_no_advice_again() -> None:
+    old = batch(claim("files", ""))
+    assert judge(old).warnings
+    assert judge(labelled(old), old).warnings == ()
+
+
 def test_a_changed_spec_is_denied_for_its_new_faults_only() -> None:
     old = batch(schedule="at night")
 

@@ -21,7 +21,7 @@ from reconciler.engine.leader import LeaderElector
 from reconciler.engine.loop import Loop
 from reconciler.errors import TerminalError
 from reconciler.manifests import installation
-from reconciler.observability import metrics, transitions
+from reconciler.observability import alarms, metrics, transitions
 from reconciler.observability.events import EventRecorder
 
 
@@ -70,7 +70,8 @@ def health(loop: Loop, port: int | None, candidate: LeaderElector | None = None)
     if port is None:
         yield
         return
-    collectors = [metrics.of_loop(loop), metrics.of_backups(loop.view)]
+    view = loop.view
+    collectors = [metrics.of_loop(loop), metrics.of_backups(view), alarms.of_alarms(view)]
     served = pages(
         problems=lambda: (),
         ready=lambda: ready(loop, candidate),

@@ -82,6 +82,7 @@ class Place:
     def back_up(self, batch: str, kind: str = "BackupBatch") -> JsonObject:
         """A session by hand, to its end and that of its maintenance."""
         self.sessions += 1
+        self.until(lambda: self.status(kind, batch), f"{kind} {batch} is known to the operator")
         owner = self.get(kind, batch)
         obj = session_of(owner, self.cluster.clock.now(), scheduled=False)
         obj["metadata"]["name"] = f"{batch}-{self.sessions}"
@@ -339,3 +340,136 @@ def test_an_application_is_restored_part_by_part_from_the_batch_that_backed_it_u
     pod = place.get("Deployment", "wordpress")["spec"]["template"]["spec"]
     assert not pod.get("initContainers")
     assert [c["name"] for c in pod["containers"]] == ["wordpress", "stash"]
+
+
+# -- one target -----------------------------------------------------------------------------------
+
+
+def fill(folder: Path, what: str) -> dict[str, str]:
+    (folder / "deep" / "er").mkdir(parents=True)
+    (folder / "a.txt").write_text(f"{what} a\n")
+    (folder / "deep" / "er" / "b.txt").write_text(f"{what} b\n" * 1000)
+    return tree(folder)
+
+
+def ready(place: Place, kind: str, name: str, replicas: int = 1) -> None:
+    def look() -> bool:
+        found = place.get(kind, name)
+        status = found.get("status") or {}
+        return (
+            status.get("observedGeneration") == found["metadata"]["generation"]
+            and status.get("updatedReplicas", 0) >= replicas
+            and status.get("readyReplicas", 0) >= replicas
+        )
+
+    place.until(look, f"{kind} {name} is ready")
+
+
+def files_of_set(place: Place, name: str, replicas: int) -> list[dict[str, str]]:
+    return [tree(place.volume(f"data-{name}-{each}")) for each in range(replicas)]
+
+
+def test_a_stateful_set_that_was_scaled_up_is_restored_by_rules(place: Place) -> None:
+    place.apply(*repository(), stateful_set("db", 3))
+    ready(place, "StatefulSet", "db", 3)
+    before = [fill(place.volume(f"data-db-{each}"), f"host {each}") for each in range(3)]
+    target = {
+        "alias": "shop",
+        "ref": ref("StatefulSet", "db"),
+        "paths": ["/data"],
+        "volumeMounts": [MOUNT],
+    }
+    place.apply(configuration("db", target))
+    assert place.back_up("db", "BackupConfiguration")["phase"] == "Succeeded"
+
+    place.apply(stateful_set("db", 5))
+    ready(place, "StatefulSet", "db", 5)
+    for each in range(3):
+        empty(place.volume(f"data-db-{each}"))
+    rules = [
+        {"targetHosts": ["shop-3", "shop-4"], "sourceHost": "shop-0", "paths": ["/data"]},
+        {"paths": ["/data"]},
+    ]
+    del target["paths"]
+    place.apply(restore("RestoreSession", "back", target={**target, "rules": rules}))
+    status = place.final("RestoreSession", "back")
+
+    assert status["phase"] == "Succeeded", place.diagnosis()
+    assert status["totalHosts"] == 5
+    assert sorted(s["hostname"] for s in status["stats"]) == [f"shop-{n}" for n in range(5)]
+    ready(place, "StatefulSet", "db", 5)
+    assert files_of_set(place, "db", 5) == [*before, before[0], before[0]]
+
+
+def test_volumes_are_cloned_into_claims_that_the_restore_makes(place: Place) -> None:
+    place.apply(*repository(), stateful_set("db", 2))
+    ready(place, "StatefulSet", "db", 2)
+    before = [fill(place.volume(f"data-db-{each}"), f"host {each}") for each in range(2)]
+    target = {"ref": ref("StatefulSet", "db"), "paths": ["/data"], "volumeMounts": [MOUNT]}
+    place.apply(configuration("db", target))
+    assert place.back_up("db", "BackupConfiguration")["phase"] == "Succeeded"
+
+    template = claim("data-copy-${POD_ORDINAL}")
+    clone = {
+        "replicas": 2,
+        "volumeMounts": [{"name": "data-copy", "mountPath": "/data"}],
+        "volumeClaimTemplates": [template],
+        "rules": [{"paths": ["/data"]}],
+    }
+    place.apply(restore("RestoreSession", "clone", target=clone))
+    status = place.final("RestoreSession", "clone")
+
+    assert status["phase"] == "Succeeded", place.diagnosis()
+    assert files_of_set(place, "copy", 2) == before
+    place.delete("RestoreSession", "clone")
+    place.until(lambda: place.gone("RestoreSession", "clone"), "the restore is gone")
+    assert files_of_set(place, "copy", 2) == before
+
+    # claims that are there are somebody's data
+    place.apply(restore("RestoreSession", "again", target=clone))
+    status = place.final("RestoreSession", "again")
+    assert status["phase"] == "Failed"
+    assert "data-copy-0 is there already" in status["message"]
+
+
+def test_a_restore_made_before_its_target_begins_when_that_is_there(place: Place) -> None:
+    place.apply(*repository(), claim("files"), deployment("web", "files"))
+    ready(place, "Deployment", "web")
+    before = fill(place.volume("files"), "web")
+    target = {"ref": ref("Deployment", "web"), "paths": ["/data"], "volumeMounts": [MOUNT]}
+    place.apply(configuration("web", target))
+    assert place.back_up("web", "BackupConfiguration")["phase"] == "Succeeded"
+
+    other = {**target, "ref": ref("Deployment", "other"), "rules": [{"snapshots": ["latest"]}]}
+    del other["paths"]
+    place.apply(restore("RestoreSession", "early", target=other))
+
+    def condition(type_: str) -> JsonObject | None:
+        found = place.status("RestoreSession", "early").get("conditions") or ()
+        return next((c for c in found if c["type"] == type_), None)
+
+    place.until(lambda: condition("RestoreTargetFound"), "the operator has looked")
+    assert condition("RestoreTargetFound")["status"] == "False"
+    place.apply(claim("others"), deployment("other", "others"))
+    status = place.final("RestoreSession", "early")
+
+    assert status["phase"] == "Succeeded", place.diagnosis()
+    assert condition("RestoreTargetFound")["status"] == "True"
+    assert condition("StashInitContainerInjected")["status"] == "True"
+    assert tree(place.volume("others")) == before
+    ready(place, "Deployment", "other")
+    # the sidecar of a backup that comes later and the init container live beside each other
+    place.apply(configuration("other", {**target, "ref": ref("Deployment", "other")}))
+    assert place.back_up("other", "BackupConfiguration")["phase"] == "Succeeded"
+    pod = place.get("Deployment", "other")["spec"]["template"]["spec"]
+    assert [c["name"] for c in pod["initContainers"]] == ["stash-init"]
+    assert [c["name"] for c in pod["containers"]] == ["app", "stash"]
+
+
+def test_a_restore_of_what_was_never_backed_up_has_failed(place: Place) -> None:
+    place.apply(*repository(), claim("files"))
+    target = {"ref": ref("PersistentVolumeClaim", "files"), "rules": [{}]}
+    place.apply(restore("RestoreSession", "nothing", target=target, task={"name": "pvc-restore"}))
+    status = place.final("RestoreSession", "nothing")
+    assert status["phase"] == "Failed", place.diagnosis()
+    assert "snapshot" in status["stats"][0]["error"]

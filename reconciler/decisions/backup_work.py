@@ -42,6 +42,10 @@ class BackupWork:
         mark = f"{self.invoker.kind}/{self.invoker.name}"
         return runners.of_sidecar(session.view, target.obj, host, self._alias(target), mark)
 
+    def successor(self, session: Session, target: Target, host: str) -> Runner | None:  # noqa: ARG002 -- see Work
+        """A snapshot of two runs would be of two moments."""
+        return None
+
     def last_sign(self, session: Session, entry: JsonObject) -> str:  # noqa: ARG002 -- see Work
         """Sidecars are there before the session: none waits for another."""
         return ""

@@ -59,6 +59,9 @@ class Work(Protocol):
     def runner(self, session: Session, target: Target, host: str, job: JsonObject | None) -> Runner:
         """Who may claim a host that nobody has claimed; the target is there."""
 
+    def successor(self, session: Session, target: Target, host: str) -> Runner | None:
+        """Who goes on with a host whose runner has died; None: nobody may."""
+
     def last_sign(self, session: Session, entry: JsonObject) -> str:
         """When the target last got on (RFC 3339), if a missing runner waits for that; or ""."""
 
@@ -241,7 +244,10 @@ def _runner(
 ) -> Runner:
     if claim.get("runner"):
         mine = job if _is_own(session, job) else None
-        return runners.of_claim(session.view, session.namespace, claim, mine, session.now)
+        found = runners.of_claim(session.view, session.namespace, claim, mine, session.now)
+        if not found.dead or target is None or session.work is None:
+            return found
+        return session.work.successor(session, target, claim["hostname"]) or found
     if target is None or session.work is None:
         return Runner(dead=True, reason=MEMBER_REMOVED, message=_REMOVED)
     if target.is_missing:

@@ -51,6 +51,19 @@ class RestoreWork:
             return Runner(dead=True, reason=CLAIM_TAKEN, message=message)
         return progress.of_job(session, target, job)
 
+    def successor(self, session: Session, target: Target, host: str) -> Runner | None:
+        """The next pod of a workload restores the whole host again; nothing is lost by that.
+
+        Without any pod it is waited for until the deadline: somebody may scale the workload up.
+        """
+        if target.obj is None or not target.is_workload:
+            return None
+        found = self._in_pods(session, target, target.obj, host)
+        if found.dead or found.ready or not found.since:
+            return None if found.dead else found
+        overdue = conditions.moment(found.since) + session.settings.runner_grace
+        return None if session.now >= overdue else attrs.evolve(found, look_at=overdue)
+
     def last_sign(self, session: Session, entry: JsonObject) -> str:
         """A rollout makes pods one after another: one waits while another is restored."""
         stats = {stat.get("hostname"): stat for stat in entry.get("stats") or ()}

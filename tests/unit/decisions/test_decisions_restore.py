@@ -398,19 +398,54 @@ def test_an_init_container_that_has_not_begun_is_no_runner(ready, make):
     assert entry(ready)["message"] == "The stash-init container of pod front-1 does not run."
 
 
-def test_a_pod_that_claimed_a_host_and_is_gone_has_failed_it(ready, make):
+@pytest.fixture
+def lost(ready, make):
+    """The pod that had claimed the host of a Deployment is gone."""
     ready.add(make.restore_batch())
     start(ready, make)
-    pod_of(ready, make)
-    settle(ready, make)
     change(ready, hosts=("gone", "uid-gone"))
+    return ready
 
-    plan = decide(ready, make, make.now + LATER)
-    ready.carry_out(plan)
 
-    assert status(ready)["phase"] == "Failed"
+def test_the_next_pod_goes_on_with_the_host_of_one_that_is_gone(lost, make):
+    settle(lost, make, make.now + LATER)
+    assert entry(lost)["phase"] == "Running"
+    pod = pod_of(lost, make)
+    settle(lost, make, make.now + LATER)
+    change(lost, hosts=("front-1", pod["metadata"]["uid"]))
+    done(lost)
+    settle(lost, make, make.now + LATER)
+    assert status(lost)["phase"] == "Succeeded"
+
+
+def test_a_next_pod_that_does_not_begin_in_time_is_not_waited_for(lost, make):
+    pod_of(lost, make, state={"waiting": {"reason": "CrashLoopBackOff"}})
+    grace = make.settings.runner_grace
+    plan = settle(lost, make, make.now + LATER)
+    assert plan.wake_at == make.now + grace
+    plan = decide(lost, make, make.now + grace)
+    lost.carry_out(plan)
+    assert status(lost)["phase"] == "Failed"
     assert reasons(plan) == ["Host Restore Failed", "Restore Failed"]
-    assert entry(ready)["stats"][0]["error"].startswith("RunnerDied")
+    assert entry(lost)["stats"][0]["error"].startswith("RunnerDied")
+
+
+def test_nobody_goes_on_where_the_workload_is_gone_or_cannot_have_the_container(lost, make):
+    lost.set_spec("Deployment", "front", template={"spec": {}})
+    settle(lost, make, make.now + LATER)
+    assert status(lost)["phase"] == "Failed"
+
+
+@pytest.mark.parametrize("of", ["claim", "spec"])
+def test_the_host_of_a_job_that_has_died_has_failed(ready, make, of):
+    ready.add(make.restore_batch(uploads(make)))
+    start(ready, make)
+    change(ready, hosts=("gone", "uid-gone"))
+    ready.remove("Job", "stash-restore-back-0")
+    if of == "spec":
+        ready.set_spec("RestoreBatch", "back", members=7)
+    settle(ready, make, make.now + LATER)
+    assert status(ready)["phase"] == "Failed"
 
 
 def test_pods_of_a_set_are_waited_for_one_after_another(ready, make):

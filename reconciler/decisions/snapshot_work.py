@@ -55,6 +55,9 @@ class SnapshotWork:
             return Runner(dead=True, reason=NOT_SERVED, message=message)
         return progress.of_job(session, target, job)
 
+    def successor(self, session: Session, target: Target, host: str) -> Runner | None:  # noqa: ARG002 -- see Work
+        return None
+
     def last_sign(self, session: Session, entry: JsonObject) -> str:  # noqa: ARG002 -- see Work
         return ""
 

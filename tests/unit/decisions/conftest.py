@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 import pytest
+from session_steps import MARK, admit
 
 from reconciler.api import resources as r
 from reconciler.api.resources import JsonObject, Resource
@@ -409,3 +410,15 @@ def ready(view: World, make: type[Builders]) -> World:
         *make.catalog(),
     )
     return view
+
+
+@pytest.fixture
+def running(ready: World, make: type[Builders]) -> World:
+    """A batch of a Deployment with one ready pod, and a session that may run."""
+    ready.add(make.batch(), make.session())
+    deployment = ready.at("Deployment", "front")
+    replicas = make.replica_set(deployment)
+    ready.add(replicas)
+    ready.add(make.pod("front-1", owner=ready.at("ReplicaSet", "front-abc"), mark=MARK))
+    admit(ready)
+    return ready

@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Any
 
 import pytest
+from controllers_world import World
 
 from reconciler.cluster import transport
 from reconciler.cluster.transport import Request, Response
@@ -59,3 +60,8 @@ class Api:
 @pytest.fixture
 def api() -> Api:
     return Api()
+
+
+@pytest.fixture
+def world() -> World:
+    return World()

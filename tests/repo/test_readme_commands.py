@@ -81,7 +81,7 @@ def tox_exists(words):
 
 
 def setup_exists(words):
-    assert set(words[:1]) <= {"demo", "tests", "prepare"}
+    assert set(words[:1]) <= {"demo", "tests", "prepare", "node"}
 
 
 @pytest.mark.parametrize("name", [info.name for info in app.registered_commands])

@@ -1,0 +1,61 @@
+"""The clusters that scenarios run on, and a namespace for each scenario.
+
+A scenario asks for ``place``; it then runs once on each cluster. ``-m embedded`` and ``-m node``
+choose one (``tox -e acceptance-embedded``, ``tox -e acceptance-node``). What a marker
+``only_on_a_node`` is on says why it cannot run on the embedded one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+from acceptance import embedded, node
+from acceptance.cluster import Cluster
+from acceptance.place import MakePlace, Place
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A scenario that needs a real node is not there on the embedded cluster."""
+    apart = [
+        item
+        for item in items
+        if item.get_closest_marker("only_on_a_node") and item.get_closest_marker("embedded")
+    ]
+    if apart:
+        config.hook.pytest_deselected(items=apart)
+        items[:] = [item for item in items if item not in apart]
+
+
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param("embedded", marks=pytest.mark.embedded),
+        pytest.param("node", marks=pytest.mark.node),
+    ],
+)
+def cluster(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
+    if request.param == "node":
+        with node.running(tmp_path_factory.mktemp("node")) as real:
+            yield real
+        return
+    if why := embedded.missing():
+        node.absent(why)
+    with embedded.Embedded.running(tmp_path_factory.mktemp("embedded")) as model:
+        yield model
+
+
+@pytest.fixture
+def places(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[MakePlace]:
+    """Namespaces of the scenario's own, each with a storage server for its repositories."""
+    with contextlib.ExitStack() as stack:
+        yield lambda suffix: stack.enter_context(Place.made(cluster, request.node.name + suffix))
+
+
+@pytest.fixture
+def place(places: MakePlace) -> Place:
+    """One such namespace."""
+    return places("")

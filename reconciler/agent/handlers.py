@@ -24,7 +24,7 @@ from reconciler.agent.workshop import Tools
 from reconciler.api.resources import PODS, JsonObject
 from reconciler.api.runtime import Handler, HTTPGetAction, HTTPPostAction, TCPSocketAction
 from reconciler.cluster.port import Port
-from reconciler.errors import NotFound, TandemError
+from reconciler.errors import NotFound, TandemError, TimedOut
 
 _log = logging.getLogger(__name__)
 
@@ -176,7 +176,10 @@ class _At:
 
     def _exec_there(self, command: Sequence[str], container: str) -> None:
         at, words = self.place, tuple(command)
-        done = self.port.exec(at.namespace, at.pod, container, words, timeout=self.limit)
+        try:
+            done = self.port.exec(at.namespace, at.pod, container, words, timeout=self.limit)
+        except TimedOut:
+            raise ActionFailed(_why_ended(stopped=False, limit=self.limit)) from None
         _judge(done.exit_code, done.stdout, done.stderr)
 
     def _exec_here(self, command: Sequence[str]) -> None:

@@ -74,7 +74,8 @@ def around(
 
     A pre hook that fails leaves the work undone. A post hook runs whatever became of the others,
     for a minute at least though the deadline has passed; ``work`` may raise, the post hook runs
-    before that goes on.
+    before that goes on. One that fails because our pod is being stopped is not told: the operator
+    has it run elsewhere.
     """
     pre_error = _attempt(runner, pair.pre, _left(runner, deadline), last=False)
     result: Result | None = None
@@ -105,6 +106,8 @@ def _after(
     left = _left(runner, deadline)
     seconds = None if left is None else max(left, _AFTER_DEADLINE)
     error = _attempt(runner, pair.post, seconds, last=True)
+    if error and runner.tools.stop:
+        return "", error  # the containers of our pod end with us: it stays owed
     return (FAILED if error else SUCCEEDED), error
 
 

@@ -18,6 +18,7 @@ from reconciler.agent.redaction import Redactor
 from reconciler.api import resources as r
 from reconciler.api.decoding import decode
 from reconciler.api.runtime import Handler
+from reconciler.errors import TimedOut
 from tests.unit.agent.conftest import Cluster, pod_environ, tools_for
 
 
@@ -227,6 +228,16 @@ def test_an_exec_that_never_answers_is_bounded(runner: HookRunner) -> None:
     gate.set()
 
     assert "had not ended after" in told
+
+
+def test_an_exec_that_is_given_up_by_the_client_is_told_alike(runner: HookRunner) -> None:
+    def late() -> Executed:
+        raise TimedOut("secret details")
+
+    port: Any = FakePort(runner.port, late)
+    told = failure(attrs.evolve(runner, port=port), shell("true", ""), seconds=30)
+
+    assert told == 'failed to execute "exec" probe. Error: it had not ended after 30 s.'
 
 
 def test_in_a_jobs_own_pod_every_container_is_this_one(runner: HookRunner, tmp_path: Path) -> None:
@@ -506,6 +517,19 @@ def test_a_post_hook_runs_though_our_pod_is_being_stopped(
     around(runner, pair(tmp_path, 0, 0), work, failed=lambda _: True)
 
     assert diary(tmp_path) == ["pre", "post"]
+
+
+def test_a_post_hook_that_fails_in_a_dying_pod_stays_owed(
+    runner: HookRunner, tmp_path: Path
+) -> None:
+    def work() -> str:
+        runner.tools.stop.set()
+        return "bad"
+
+    done = around(runner, pair(tmp_path, 0, 1), work, failed=lambda _: True)
+
+    assert dict(done.hooks.said) == {"pre": "Succeeded"}
+    assert "exit code 1" in done.hooks.error
 
 
 def test_a_post_hook_runs_though_the_deadline_has_passed(

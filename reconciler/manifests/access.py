@@ -262,7 +262,7 @@ cluster, and in its own namespace."""
 def reasons(role: str) -> tuple[tuple[str, str], ...]:
     """(what, why) for each rule of a role: for documentation."""
     return tuple(
-        (f"{'/'.join(rule['resources'])}: {', '.join(rule['verbs'])}", rule["why"])
+        (f"{', '.join(rule['resources'])}: {', '.join(rule['verbs'])}", rule["why"])
         for rule in {**_RULES, **_OPERATORS}[role]
     )
 

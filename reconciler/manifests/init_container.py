@@ -38,7 +38,7 @@ def part(
     pod = security.with_defaults(
         _pod(restore, index, repository, image),
         image,
-        around=injection.context_of(workload),
+        around=injection.surroundings(workload),
         as_root=True,
     )
     return injection.Part(SLOT, f"{restore.kind}/{restore.name}", pod)

@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 
 from reconciler.api.resources import JsonObject
-from reconciler.manifests import names
+from reconciler.manifests import names, security
 
 
 @attrs.frozen
@@ -71,10 +71,11 @@ class Part:
         )
 
 
-def context_of(workload: JsonObject) -> JsonObject:
-    """The security context that the user gave the whole pod."""
+def surroundings(workload: JsonObject) -> security.Surroundings:
+    """What the user says of the pod and its containers, ours left out."""
     pod = workload["spec"]["template"].get("spec") or {}
-    return pod.get("securityContext") or {}
+    beside = [each for each in pod.get("containers") or () if each["name"] != names.SIDECAR]
+    return security.Surroundings(pod.get("securityContext") or {}, tuple(beside))
 
 
 def compose(workload: JsonObject, *parts: Part) -> JsonObject:

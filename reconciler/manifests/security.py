@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
+
 from reconciler.api.resources import JsonObject
 
 RESTRICTED: Mapping[str, Any] = {
@@ -27,21 +29,36 @@ them are allowed by the Pod Security Standard *baseline*."""
 _CONTAINERS = ("initContainers", "containers")
 
 
+@attrs.frozen
+class Surroundings:
+    """What a user's pod says already: of the whole pod, and of the containers beside ours."""
+
+    whole: Mapping[str, Any] = attrs.field(factory=dict)
+    beside: tuple[JsonObject, ...] = ()
+
+    def user(self) -> JsonObject:
+        """Who all containers beside ours run as, where they say so and agree."""
+        contexts = [each.get("securityContext") or {} for each in self.beside]
+        agreed: JsonObject = {}
+        for key in ("runAsUser", "runAsGroup", "runAsNonRoot"):
+            values = {each.get(key) for each in contexts}
+            if len(values) == 1 and None not in values:
+                agreed[key] = values.pop()
+        return agreed
+
+
 def with_defaults(
-    pod: JsonObject,
-    image: str,
-    *,
-    around: Mapping[str, Any] | None = None,
-    as_root: bool = False,
+    pod: JsonObject, image: str, *, around: Surroundings | None = None, as_root: bool = False
 ) -> JsonObject:
     """The pod's spec with a security context in each container that runs ``image``.
 
-    ``around``: the context of the whole pod where it is not in ``pod`` (a sidecar's workload).
+    ``around``: the user's pod that this one is put into. Ours run as the user of the containers
+    there, whose files they read.
     ``as_root``: run as root unless told otherwise, for what must write other users' files.
     """
-    whole = (pod.get("securityContext") if around is None else around) or {}
+    around = around or Surroundings(pod.get("securityContext") or {})
     secured = {
-        key: [_secured(each, image, whole, as_root=as_root) for each in pod[key]]
+        key: [_secured(each, image, around, as_root=as_root) for each in pod[key]]
         for key in _CONTAINERS
         if key in pod
     }
@@ -49,34 +66,40 @@ def with_defaults(
 
 
 def _secured(
-    container: JsonObject, image: str, whole: Mapping[str, Any], *, as_root: bool
+    container: JsonObject, image: str, around: Surroundings, *, as_root: bool
 ) -> JsonObject:
     if container.get("image") != image:
         return container
     given = container.get("securityContext") or {}
-    defaults = _defaults(given, whole, as_root=as_root)
+    defaults = _defaults(given, around, as_root=as_root)
     return {**container, "securityContext": {**defaults, **given}}
 
 
-def _defaults(given: Mapping[str, Any], whole: Mapping[str, Any], *, as_root: bool) -> JsonObject:
-    found = {**RESTRICTED, **_user(given, whole, as_root=as_root)}
-    if {**whole, **found, **given}.get("runAsUser") == 0:
+def _defaults(given: Mapping[str, Any], around: Surroundings, *, as_root: bool) -> JsonObject:
+    found = {**RESTRICTED, **_user(given, around, as_root=as_root)}
+    if {**around.whole, **found, **given}.get("runAsUser") == 0:
         # the kubelet starts no container that is said to be root and not to be root
         del found["runAsNonRoot"]
         found["capabilities"] = {"drop": ["ALL"], "add": list(FILES_OF_OTHERS)}
-    if "seccompProfile" in whole:
+    if "seccompProfile" in around.whole:
         del found["seccompProfile"]
     if _escalates(given):
         del found["allowPrivilegeEscalation"]
     return found
 
 
-def _user(given: Mapping[str, Any], whole: Mapping[str, Any], *, as_root: bool) -> JsonObject:
-    """Who the container runs as where nobody says it: the image's user, which is nobody."""
-    said = {**whole, **given}
-    if not as_root or said.get("runAsUser") is not None or said.get("runAsNonRoot"):
+def _user(given: Mapping[str, Any], around: Surroundings, *, as_root: bool) -> JsonObject:
+    """Who the container runs as where the user of Tandem does not say it.
+
+    Without a word from anybody it is the image's user, which is nobody.
+    """
+    if "runAsUser" in given:
         return {}
-    return {"runAsUser": 0, "runAsGroup": 0}
+    beside = around.user()
+    said = {**around.whole, **beside, **given}
+    if as_root and said.get("runAsUser") is None and not said.get("runAsNonRoot"):
+        return {"runAsUser": 0, "runAsGroup": 0}
+    return {key: beside[key] for key in ("runAsUser", "runAsGroup") if key in beside}
 
 
 def _escalates(given: Mapping[str, Any]) -> bool:

@@ -31,7 +31,7 @@ def part(
 ) -> injection.Part:
     """What ``workload`` carries for ``member``."""
     pod = security.with_defaults(
-        _pod(invoker, member, repository, image), image, around=injection.context_of(workload)
+        _pod(invoker, member, repository, image), image, around=injection.surroundings(workload)
     )
     return injection.Part(SLOT, f"{invoker.kind}/{invoker.name}", pod)
 

@@ -217,6 +217,41 @@ def test_a_sidecar_runs_as_the_user_of_its_pod_and_so_reads_the_files_of_the_app
     assert "runAsNonRoot" not in context(beside(securityContext={"runAsUser": 0}))
 
 
+def app(**given):
+    return {"name": "app", "securityContext": given}
+
+
+def test_it_does_so_too_where_each_container_of_the_pod_says_the_user_for_itself():
+    found = context(beside(containers=[app(runAsUser=999, runAsGroup=7), app(runAsUser=999)]))
+    assert found == {**security.RESTRICTED, "runAsUser": 999}
+    found = context(beside(containers=[app(runAsUser=0)]))
+    assert found["runAsUser"] == 0
+    assert "runAsNonRoot" not in found
+
+
+def test_containers_that_disagree_or_say_nothing_are_followed_by_nobody():
+    assert context(beside(containers=[app(runAsUser=1), app(runAsUser=2)])) == security.RESTRICTED
+    assert context(beside(containers=[app(runAsUser=1), app()])) == security.RESTRICTED
+    assert context(beside(containers=None)) == security.RESTRICTED
+
+
+def test_a_user_named_for_the_sidecar_wins_over_that_of_the_containers():
+    found = context(beside(container_settings(runAsUser=7), containers=[app(runAsUser=0)]))
+    assert found == {**security.RESTRICTED, "runAsUser": 7}
+
+
+def test_our_own_container_is_not_asked_who_it_is():
+    old = {"name": "stash", "securityContext": {"runAsUser": 5}}
+    found = context(beside(containers=[app(runAsUser=9), old]))
+    assert found["runAsUser"] == 9
+
+
+def test_an_init_container_beside_containers_without_root_has_none_either():
+    around = security.Surroundings(beside=(app(runAsNonRoot=True),))
+    found = security.with_defaults(FILES, IMAGE, around=around, as_root=True)
+    assert context(found) == security.RESTRICTED
+
+
 def test_a_users_own_user_wins_over_root_of_the_pod():
     found = context(beside(container_settings(runAsUser=7), securityContext={"runAsUser": 0}))
     assert found["runAsNonRoot"] is True

@@ -17,6 +17,7 @@ from reconciler.agent import (
     hook_job,
     init_container,
     job,
+    listing,
     maintenance,
     restore_job,
     restoring,
@@ -278,6 +279,23 @@ def maintain(
             port, own, place, repository, backupsession, hosts=host or ()
         ),
     )
+
+
+@app.command("snapshots", context_settings=flags.LENIENT)
+def snapshots(
+    context: typer.Context,
+    repository: flags.Repository,
+    namespace: flags.Namespace = "",
+    secret_dir: flags.SecretDir = "/etc/repository/secret",
+    scratch_dir: flags.ScratchDir = "/tmp",  # noqa: S108 -- the mount path of the volume tmp-dir
+    enable_cache: flags.EnableCache = "false",
+    kubeconfig: flags.Kubeconfig = "",
+) -> None:
+    """Print the repository's snapshots, a line of JSON each."""
+    flags.refuse_unknown(context.args)
+    own = tools(secret_dir, scratch_dir, enable_cache)
+    place = own.surroundings.namespace(namespace)
+    finish(kubeconfig, lambda port: listing.show(port, own, place, repository))
 
 
 @app.command("unlock", context_settings=flags.LENIENT)

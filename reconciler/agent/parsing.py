@@ -52,6 +52,9 @@ class Snapshot:
     time: str
     host: str
     paths: tuple[str, ...]
+    tags: tuple[str, ...] = ()
+    size: int | None = None
+    """Bytes, where restic says it (from 0.17 on)."""
 
     @property
     def short_id(self) -> str:
@@ -143,6 +146,8 @@ def snapshots(text: str) -> tuple[Snapshot, ...]:
             _text(item, "time"),
             _text(item, "hostname"),
             tuple(str(path) for path in _entries(item, "paths")),
+            tuple(str(tag) for tag in item.get("tags") or ()),
+            (item.get("summary") or {}).get("total_bytes_processed"),
         )
         for item in answer
     )

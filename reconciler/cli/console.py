@@ -16,6 +16,8 @@ from rich.console import Console
 
 from reconciler.errors import InvalidObject, TandemError
 
+PIPE_WIDTH = 200
+
 
 class Format(StrEnum):
     """How a result is printed."""
@@ -26,8 +28,11 @@ class Format(StrEnum):
 
 
 def out(*, plain: bool = False) -> Console:
-    """Standard output. ``plain``: no colours, as in a pipe."""
-    return Console(highlight=False, no_color=plain or None)
+    """Standard output. ``plain``: no colours, as in a pipe; a pipe has no width to keep to."""
+    screen = Console(highlight=False, no_color=plain or None)
+    if not screen.is_terminal:
+        screen.width = PIPE_WIDTH
+    return screen
 
 
 def err() -> Console:

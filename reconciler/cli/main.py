@@ -14,7 +14,21 @@ from typing import Annotated
 
 import typer
 
-from reconciler.cli import agent, crds, diagram, pause, plan, run, status, trigger, up, webhook
+from reconciler.cli import (
+    agent,
+    crds,
+    diagram,
+    pause,
+    plan,
+    restore,
+    run,
+    snapshots,
+    status,
+    trigger,
+    unlock,
+    up,
+    webhook,
+)
 from reconciler.cli.console import report_error
 from reconciler.cli.demo import command as demo
 from reconciler.errors import TandemError
@@ -58,6 +72,9 @@ app.command("trigger")(trigger.trigger)
 app.command("status")(status.status)
 app.command("pause")(pause.pause)
 app.command("resume")(pause.resume)
+app.command("snapshots")(snapshots.snapshots)
+app.command("restore")(restore.restore)
+app.command("unlock")(unlock.unlock)
 app.command("crds")(crds.crds)
 app.command("diagram")(diagram.diagram)
 app.command("agent", context_settings=agent.FORWARD, add_help_option=False)(agent.agent)

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from reconciler.api.durations import parse_duration
 from reconciler.cli.console import Format
+from reconciler.errors import TerminalError
 
 Kubeconfig = Annotated[
     Path | None,
@@ -53,3 +55,22 @@ Kind = Annotated[
 Plain = Annotated[
     bool, typer.Option("--plain", help="No colours and no live screen, as in a pipe.")
 ]
+Image = Annotated[
+    str,
+    typer.Option(
+        metavar="IMAGE",
+        help="Tandem's image for the Job; default: the operator's.",
+        show_default=False,
+    ),
+]
+Timeout = Annotated[
+    str, typer.Option(metavar="DURATION", help="How long to wait for the Job at most.")
+]
+
+
+def seconds(timeout: str) -> float:
+    """The value of an option ``--timeout``. Raises TerminalError."""
+    try:
+        return parse_duration(timeout).total_seconds()
+    except ValueError as error:
+        raise TerminalError(f"--timeout {timeout}: {error}; write for example 90s or 2h") from error

@@ -7,7 +7,8 @@ All texts from objects are escaped: they are not markup.
 from __future__ import annotations
 
 import datetime as dt
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Protocol
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -233,3 +234,41 @@ def _add_host(tree: Tree, host: HostLine) -> None:
         branch.add(f"snapshot {snapshot.id} of {escape(snapshot.path)}: {snapshot.size}{files}")
     if host.error:
         branch.add(Text(host.error, style="red"))
+
+
+class StoredSnapshot(Protocol):
+    """A snapshot of a repository (``snapshots.SnapshotLine``)."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def moment(self) -> dt.datetime: ...
+    @property
+    def host(self) -> str: ...
+    @property
+    def paths(self) -> tuple[str, ...]: ...
+    @property
+    def size(self) -> int | None: ...
+    @property
+    def tags(self) -> tuple[str, ...]: ...
+
+
+def snapshot_table(found: Sequence[StoredSnapshot], now: dt.datetime) -> RenderableType:
+    """Snapshots of a repository, one a line."""
+    if not found:
+        return Text("no snapshot", style="dim")
+    table = _table("ID", "TIME", "HOST", "PATHS", "SIZE", "TAGS")
+    for each in found:
+        size = "-" if each.size is None else _bytes(each.size)
+        moment = relative(f"{each.moment:%Y-%m-%dT%H:%M:%S}+00:00", now)
+        paths, tags = escape("\n".join(each.paths)), escape(" ".join(each.tags)) or "-"
+        table.add_row(each.id[:8], moment, escape(each.host), paths, size, tags)
+    return table
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"

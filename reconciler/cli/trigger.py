@@ -8,18 +8,14 @@ import attrs
 import typer
 
 from reconciler.agent.trigger import session_of
-from reconciler.api.durations import parse_duration
 from reconciler.api.resources import BACKUP_SESSIONS, JsonObject
-from reconciler.cli import connection, console, options, screens, summary
+from reconciler.cli import awaiting, connection, console, options, screens, summary
 from reconciler.cli.console import Format
 from reconciler.engine.clock import Clock, SystemClock
-from reconciler.errors import AlreadyExists, TemporaryError, TerminalError
+from reconciler.errors import AlreadyExists, TemporaryError
 
 if TYPE_CHECKING:
-    from reconciler.cluster.port import Port, Reader
-
-INTERVAL = 1.0
-"""Seconds between two looks of --wait."""
+    from reconciler.cluster.port import Port
 
 
 def trigger(
@@ -40,13 +36,13 @@ def trigger(
 
     Exit codes: 0 created (with --wait: succeeded), 1 failed or skipped, 2 wrong usage.
     """
-    seconds = _seconds(timeout)
+    seconds = options.seconds(timeout)
     port, place = connection.reach(kubeconfig, context, namespace)
     clock = SystemClock()
     _, invoker = connection.find_invoker(port, place, batch, kind)
     session = create_session(port, clock, invoker)
     if wait:
-        session = await_end(port, clock, session, seconds)
+        session = awaiting.final(port, clock, BACKUP_SESSIONS, session, seconds)
     line = summary.session_line(session)
     if output is not Format.TEXT:
         console.emit(attrs.asdict(line), output)
@@ -54,13 +50,6 @@ def trigger(
         console.out().print(screens.session_tree(line))
     if wait and line.phase != "Succeeded":
         raise typer.Exit(1)
-
-
-def _seconds(timeout: str) -> float:
-    try:
-        return parse_duration(timeout).total_seconds()
-    except ValueError as error:
-        raise TerminalError(f"--timeout {timeout}: {error}; write for example 90s or 2h") from error
 
 
 def create_session(port: Port, clock: Clock, invoker: JsonObject) -> JsonObject:
@@ -73,18 +62,3 @@ def create_session(port: Port, clock: Clock, invoker: JsonObject) -> JsonObject:
             f"BackupSession {session['metadata']['name']} exists already: this very second is a"
             " slot of the schedule; look at it with tandem status, or try again"
         ) from error
-
-
-def await_end(reader: Reader, clock: Clock, session: JsonObject, seconds: float) -> JsonObject:
-    """The session once it is final. Raises TemporaryError after ``seconds``."""
-    namespace, name = session["metadata"]["namespace"], session["metadata"]["name"]
-    give_up = clock.monotonic() + seconds
-    while not summary.session_line(session).final:
-        if clock.monotonic() > give_up:
-            raise TemporaryError(
-                f"BackupSession {namespace}/{name}: not final after {seconds:.0f} s; it goes on,"
-                " look at it with tandem status"
-            )
-        clock.sleep(INTERVAL)
-        session = reader.get(BACKUP_SESSIONS, namespace, name)
-    return session

@@ -242,6 +242,21 @@ def maintain(repository: Repository, session: JsonObject) -> Errand:
     return Errand(name, "maintain", args, {labels.SESSION: meta["name"]})
 
 
+def listing(repository: Repository, token: str) -> Errand:
+    """Print the snapshots. ``token``: see ``names.errand_job``."""
+    return _asked_for("snapshots", repository, token)
+
+
+def unlocking(repository: Repository, token: str) -> Errand:
+    """Remove the locks of the dead."""
+    return _asked_for("unlock", repository, token)
+
+
+def _asked_for(task: str, repository: Repository, token: str) -> Errand:
+    name = names.errand_job(task, repository.metadata.name, token)
+    return Errand(name, task, (task, *_repository_args(repository)))
+
+
 def of_repository(
     repository: Repository,
     obj: JsonObject,

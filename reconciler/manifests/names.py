@@ -105,6 +105,11 @@ def hooks_binding(service_account: str) -> str:
     return limited(f"{HOOKS_ROLE}-{service_account}")
 
 
+def errand_job(task: str, repository: str, token: str) -> str:
+    """A Job that somebody asked for. ``token`` tells this time from every other."""
+    return limited(f"tandem-{task}-{repository}-{digest(token)}")
+
+
 def sidecar_binding(service_account: str) -> str:
     return limited(f"{SIDECAR_ROLE}-{service_account}")
 

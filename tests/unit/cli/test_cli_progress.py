@@ -10,8 +10,8 @@ import attrs
 import pytest
 from rich.console import Console
 
-from reconciler.api.resources import PODS
-from reconciler.cli import summary, trigger
+from reconciler.api.resources import BACKUP_SESSIONS, PODS
+from reconciler.cli import awaiting, summary
 from reconciler.cli.demo import application
 from reconciler.cli.demo.progress import PlainProgress
 from reconciler.cli.demo.stage import Stage
@@ -130,7 +130,9 @@ def test_a_trigger_waits_until_the_session_is_final():
     clock = VirtualClock(START)
     session = {"metadata": {"namespace": "demo", "name": "web-1"}}
 
-    ended = trigger.await_end(Sessions(["Pending", "Running", "Failed"]), clock, session, 60)
+    ended = awaiting.final(
+        Sessions(["Pending", "Running", "Failed"]), clock, BACKUP_SESSIONS, session, 60
+    )
 
     assert ended["status"]["phase"] == "Failed"
-    assert clock.monotonic() == 3 * trigger.INTERVAL
+    assert clock.monotonic() == 3 * awaiting.INTERVAL

@@ -282,7 +282,7 @@ def maintain(
 
 
 @app.command("snapshots", context_settings=flags.LENIENT)
-def snapshots(
+def list_snapshots(
     context: typer.Context,
     repository: flags.Repository,
     namespace: flags.Namespace = "",

@@ -1,9 +1,10 @@
 """Makes the way free for a restore into a folder that is not empty.
 
-Called by ``restore``. restic before 0.17 fails on a link or a pipe that is there already, and
-writes through a link where it restores a file or a folder: so a restore could not be run twice, and
-could write outside its volume. Here whatever the snapshot has another kind of node for is taken
-away first. What the snapshot does not have stays as it is, as in Stash.
+Called by ``restore``. restic before 0.17 fails on a link or a pipe that is there already, writes
+through a link where it restores a file or a folder, and loses files that are several names of one:
+so a restore could not be run twice, and could write outside its volume. Here what the snapshot has
+another kind of node for is taken away first, and what restic has lost is found. What the snapshot
+does not have stays as it is, as in Stash.
 """
 
 from __future__ import annotations
@@ -11,39 +12,37 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from pathlib import Path
 
 import attrs
 
 from reconciler.agent.parsing import Node
 
 _FILE, _FOLDER = "file", "dir"
-
-
-@attrs.frozen
-class _Link:
-    path: str
-    target: str
-    owner: int
-    group: int
-    times: tuple[int, int]
+_ASIDE = ".tandem-aside-"
 
 
 @attrs.define
 class Clearing:
-    """One pass over the nodes of a snapshot.
+    """One pass over the nodes of a snapshot before restic's call, and one after it.
 
-    ``whole``: every node will be restored. Else the user's patterns decide which, and only links
-    are taken away, to be put back where restic did not restore them.
+    ``whole``: every node at ``path`` will be restored. Else the user's patterns decide which, as
+    restic reads them, so what is in the way is put aside and put back where nothing was restored. A
+    pass that was cut short is mended by the next one, for the names are the same.
     """
 
     path: str
     whole: bool
-    _links: list[_Link] = attrs.field(factory=list)
+    lost: list[str] = attrs.field(factory=list)
+    """Files that were there and are gone: restic says nothing of them."""
+    _aside: list[str] = attrs.field(factory=list)
+    _there: set[int] = attrs.field(factory=set)  # hashes, for there may be millions of files
 
     def needed(self) -> bool:
         """Whether there is anything at all where it will be restored."""
+        folder = Path(self.path)
         try:
-            return not stat.S_ISDIR(os.lstat(self.path).st_mode) or bool(os.listdir(self.path))
+            return not stat.S_ISDIR(folder.lstat().st_mode) or any(folder.iterdir())
         except OSError:
             return False
 
@@ -52,40 +51,65 @@ class Clearing:
         if node.path != self.path and not node.path.startswith(f"{self.path.rstrip('/')}/"):
             return  # the folders above are not restored
         with contextlib.suppress(OSError):
-            mode = os.lstat(node.path).st_mode
-            if stat.S_ISLNK(mode):
-                self._take_link(node)
+            if not self.whole:
+                _put_back(node.path)  # of an earlier pass
+            seen = os.lstat(node.path)
+            if self._fits(node, seen):
+                self._there.add(hash(node.path))
+                self._make_writable(node, seen)
             elif self.whole:
-                _take(node, mode)
+                _remove(node.path, seen)
+            elif not stat.S_ISDIR(seen.st_mode):
+                os.rename(node.path, _aside(node.path))  # noqa: PTH104 -- once a file of millions
+                self._aside.append(node.path)
+
+    def look(self, node: Node) -> None:
+        """Afterwards: whether the node is lost."""
+        if hash(node.path) in self._there and not os.path.lexists(node.path):
+            self.lost.append(node.path)
 
     def put_back(self) -> None:
-        """The links that restic has not restored."""
-        for link in self._links:
-            with contextlib.suppress(OSError):  # FileExistsError: restored
-                os.symlink(link.target, link.path)
-                os.lchown(link.path, link.owner, link.group)
-                os.utime(link.path, ns=link.times, follow_symlinks=False)
+        """What was put aside and has no successor."""
+        for path in self._aside:
+            with contextlib.suppress(OSError):
+                _put_back(path)
 
-    def _take_link(self, node: Node) -> None:
-        if node.path == self.path and node.type == _FOLDER and os.path.isdir(node.path):
-            return  # an image may have its data folder elsewhere, and name it by a link
-        seen = os.lstat(node.path)
-        target = os.readlink(node.path)
-        os.unlink(node.path)
-        times = (seen.st_atime_ns, seen.st_mtime_ns)
-        self._links.append(_Link(node.path, target, seen.st_uid, seen.st_gid, times))
+    def _fits(self, node: Node, seen: os.stat_result) -> bool:
+        """Whether restic can restore the node over what is there."""
+        if node.type == _FILE:
+            return stat.S_ISREG(seen.st_mode) and seen.st_nlink == 1
+        if node.type != _FOLDER:
+            return False
+        linked = stat.S_ISLNK(seen.st_mode) and Path(node.path).is_dir()
+        # An image may have its data folder elsewhere, and name it by a link.
+        return stat.S_ISDIR(seen.st_mode) or (linked and node.path == self.path)
+
+    def _make_writable(self, node: Node, seen: os.stat_result) -> None:
+        """An earlier restore may have left it read-only, which stops all users but root."""
+        if self.whole and not os.access(node.path, os.W_OK):
+            Path(node.path).chmod(stat.S_IMODE(seen.st_mode) | stat.S_IRWXU)
 
 
-def _take(node: Node, mode: int) -> None:
-    same = {_FILE: stat.S_ISREG, _FOLDER: stat.S_ISDIR}.get(node.type, _never)
-    if same(mode):
-        if not os.access(node.path, os.W_OK):  # an earlier restore may have left it read-only
-            os.chmod(node.path, stat.S_IMODE(mode) | stat.S_IRWXU)
-    elif stat.S_ISDIR(mode):
-        os.rmdir(node.path)  # only if it is empty: what is in it is in no snapshot
+def _remove(path: str, seen: os.stat_result) -> None:
+    if stat.S_ISDIR(seen.st_mode):
+        Path(path).rmdir()  # only if it is empty: what is in it is in no snapshot
     else:
-        os.unlink(node.path)
+        Path(path).unlink()
 
 
-def _never(_mode: int) -> bool:
-    return False
+def _aside(path: str) -> str:
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/{_ASIDE}{name}"
+
+
+def _put_back(path: str) -> None:
+    """If there is something aside. Times of the folder stay those that restic gave it."""
+    aside, folder = Path(_aside(path)), Path(path).parent
+    if not os.path.lexists(aside):
+        return
+    before = folder.stat()
+    if os.path.lexists(path):
+        aside.unlink()
+    else:
+        aside.rename(path)
+    os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import attrs
 
@@ -18,8 +18,9 @@ from reconciler.agent import failures, locks, parsing
 from reconciler.agent.clearing import Clearing
 from reconciler.agent.dumps import Dump
 from reconciler.agent.failures import Cause, Failure, ToolFailed
-from reconciler.agent.parsing import Snapshot
+from reconciler.agent.parsing import Node, Snapshot
 from reconciler.agent.report import HostReport
+from reconciler.agent.restic import Command
 from reconciler.agent.runner import Outcome
 from reconciler.agent.selection import Order, Part, dump_of, parts
 from reconciler.agent.workshop import Workshop
@@ -29,6 +30,8 @@ from reconciler.errors import TandemError
 _log = logging.getLogger(__name__)
 _SPARSE_SINCE = (0, 15)
 _SHOWN = 5
+_TRIES = 2
+"""restic that has lost a name of a file finds it when it is called again."""
 _FILE_ERROR = re.compile(r"^ignoring error for (.+)$", re.MULTILINE)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -123,8 +126,6 @@ def _translated(shop: Workshop, order: Order) -> Order:
 def _one_part(shop: Workshop, part: Part, timeout: float | None) -> None:
     doing = f"restoring {part.path} from snapshot {part.snapshot.short_id}"
     clearing = Clearing(part.path, part.whole)
-    if clearing.needed():
-        _clear(shop, part, clearing, doing)
     command = shop.restic.restore(
         part.snapshot.id,
         "/",
@@ -132,26 +133,41 @@ def _one_part(shop: Workshop, part: Part, timeout: float | None) -> None:
         excludes=part.excludes,
         sparse=_version(shop) >= _SPARSE_SINCE,
     )
+    if not clearing.needed():
+        _call(shop, command, timeout, doing)
+        return
+    end = None if timeout is None else shop.clock.monotonic() + timeout
     try:
-        outcome = locks.patiently(
-            shop, lambda: shop.runner.run(command, timeout=timeout, keep=0), lambda one: one
-        )
+        for _ in range(_TRIES):
+            _each_node(shop, part, clearing.free, doing)
+            left = None if end is None else max(0.0, end - shop.clock.monotonic())
+            _call(shop, command, left, doing)
+            clearing.lost.clear()
+            _each_node(shop, part, clearing.look, doing)
+            if not clearing.lost:
+                return
     finally:
         clearing.put_back()
+    raise ToolFailed(Failure(Cause.NOT_RESTORED, f"{doing} failed for {_some(clearing.lost)}"))
+
+
+def _call(shop: Workshop, command: Command, timeout: float | None, doing: str) -> None:
+    outcome = locks.patiently(
+        shop, lambda: shop.runner.run(command, timeout=timeout, keep=0), lambda one: one
+    )
     if not outcome.ok or _FILE_ERROR.search(outcome.stderr):
         raise ToolFailed(_failure(shop, outcome, doing))
 
 
-def _clear(shop: Workshop, part: Part, clearing: Clearing, doing: str) -> None:
+def _each_node(shop: Workshop, part: Part, what: Callable[[Node], None], doing: str) -> None:
     def each_line(line: str) -> None:
         node = parsing.node(line)
         if node is not None:
-            clearing.free(node)
+            what(node)
 
     listing = shop.restic.ls(part.snapshot.id, part.path)
     outcome = shop.runner.run(listing, each_line=each_line)
     if not outcome.ok:
-        clearing.put_back()
         raise ToolFailed(_failure(shop, outcome, doing))
 
 
@@ -162,10 +178,13 @@ def _version(shop: Workshop) -> tuple[int, ...]:
 def _failure(shop: Workshop, outcome: Outcome, doing: str) -> Failure:
     lost = list(dict.fromkeys(_FILE_ERROR.findall(outcome.stderr)))
     if lost and not outcome.ended_by:
-        more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
-        text = f"{doing} failed for {'; '.join(lost[:_SHOWN])}{more}"
-        return Failure(Cause.NOT_RESTORED, text)
+        return Failure(Cause.NOT_RESTORED, f"{doing} failed for {_some(lost)}")
     return failures.of_outcome(outcome, doing, shop.restic.access.secret, whose="restore")
+
+
+def _some(lost: Sequence[str]) -> str:
+    more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
+    return "; ".join(lost[:_SHOWN]) + more
 
 
 def _report(shop: Workshop, host: str, work: Callable[[], None]) -> HostReport:

@@ -178,10 +178,11 @@ def _latest(order: Order, listed: Sequence[Snapshot]) -> Iterable[Part]:
 
 
 def _part(rule: Rule, snapshot: Snapshot, path: str) -> Part:
-    """Without patterns of the user's, the path is one: so the folders above it stay as they are."""
+    """Of a snapshot that has other paths too, which Tandem takes none of, this path alone."""
     if rule.include or rule.exclude:
         return Part(snapshot, path, whole=False, includes=rule.include, excludes=rule.exclude)
-    return Part(snapshot, path, includes=() if path == "/" else (escaped(path),))
+    others = len(snapshot.paths) > 1
+    return Part(snapshot, path, includes=(escaped(path),) if others else ())
 
 
 def _by_id(given: str, listed: Sequence[Snapshot]) -> Snapshot:

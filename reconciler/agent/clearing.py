@@ -36,6 +36,7 @@ class Clearing:
     lost: list[str] = attrs.field(factory=list)
     """Files that were there and are gone: restic says nothing of them."""
     _aside: list[str] = attrs.field(factory=list)
+    _shared: set[tuple[int, int]] = attrs.field(factory=set)  # files that had several names
     _there: set[int] = attrs.field(factory=set)  # hashes, for there may be millions of files
 
     def needed(self) -> bool:
@@ -60,7 +61,7 @@ class Clearing:
             elif self.whole:
                 _remove(node.path, seen)
             elif not stat.S_ISDIR(seen.st_mode):
-                os.rename(node.path, _aside(node.path))  # noqa: PTH104 -- once a file of millions
+                os.rename(node.path, _aside(node.path))
                 self._aside.append(node.path)
 
     def look(self, node: Node) -> None:
@@ -77,12 +78,19 @@ class Clearing:
     def _fits(self, node: Node, seen: os.stat_result) -> bool:
         """Whether restic can restore the node over what is there."""
         if node.type == _FILE:
-            return stat.S_ISREG(seen.st_mode) and seen.st_nlink == 1
+            return stat.S_ISREG(seen.st_mode) and not self._is_shared(seen)
         if node.type != _FOLDER:
             return False
         linked = stat.S_ISLNK(seen.st_mode) and Path(node.path).is_dir()
         # An image may have its data folder elsewhere, and name it by a link.
         return stat.S_ISDIR(seen.st_mode) or (linked and node.path == self.path)
+
+    def _is_shared(self, seen: os.stat_result) -> bool:
+        """Also the last name, when the others have been taken away."""
+        which = (seen.st_dev, seen.st_ino)
+        if seen.st_nlink > 1:
+            self._shared.add(which)
+        return which in self._shared
 
     def _make_writable(self, node: Node, seen: os.stat_result) -> None:
         """An earlier restore may have left it read-only, which stops all users but root."""

@@ -53,6 +53,16 @@ CALLS = [
             " --keep-last 2 --no-cache"
         ),
     ),
+    (
+        PLAIN.restore("1a", "/", includes=["/a", "b c"], excludes=["*.tmp"], sparse=True),
+        (
+            "restic restore 1a --target / --include /a --include b|c --exclude *.tmp --sparse"
+            " --no-cache"
+        ),
+    ),
+    (PLAIN.restore("1a", "/"), "restic restore 1a --target / --no-cache"),
+    (PLAIN.dump("1a", "/dump"), "restic dump --quiet 1a /dump --no-cache"),
+    (PLAIN.ls("1a", "/d"), "restic ls --json --quiet --no-lock --recursive 1a /d --no-cache"),
     (PLAIN.prune(), "restic prune --quiet --no-cache"),
     (PLAIN.forget_snapshots("1a", "2b"), "restic forget --quiet 1a 2b --no-cache"),
     (CACHED.check(), "restic check --cache-dir /tmp/restic-cache"),

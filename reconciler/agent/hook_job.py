@@ -12,15 +12,15 @@ import logging
 
 import attrs
 
-from reconciler.agent import findings, member_hooks
+from reconciler.agent import findings, member_hooks, restoring
 from reconciler.agent.findings import Finding
 from reconciler.agent.handlers import Finder, HookFailed, HookRunner, Place
 from reconciler.agent.job import DONE, REFUSED, invoker_of
 from reconciler.agent.patience import Patience
 from reconciler.agent.turn import Target, claim_of, dict_of, status_of
 from reconciler.agent.workshop import Tools
-from reconciler.api.resources import BACKUP_SESSIONS, JsonObject
-from reconciler.api.runtime import BackupHooks, Handler
+from reconciler.api.resources import BACKUP_SESSIONS, JsonObject, Resource
+from reconciler.api.runtime import BackupHooks, Handler, RestoreHooks
 from reconciler.cluster.port import Port
 from reconciler.decisions import hooks as rules
 from reconciler.errors import NotFound, TandemError, TerminalError
@@ -34,23 +34,26 @@ class Order:
 
     namespace: str
     session: str
+    """The name of the BackupSession, or of the restore."""
     hook_type: str
     target: Target | None = None
     hostname: str = ""
     pod: str = ""
+    resource: Resource = BACKUP_SESSIONS
+    """What the hook belongs to: a session, or one kind of restore."""
 
 
 def run(port: Port, tools: Tools, order: Order) -> int:
     """Raises TerminalError for a hook type that there is not."""
     try:
-        session = port.get(BACKUP_SESSIONS, order.namespace, order.session)
+        session = port.get(order.resource, order.namespace, order.session)
     except NotFound:
         return DONE
-    if tools.surroundings.environ.get("BACKUP_SESSION_UID", "") not in (
-        "",
-        session["metadata"]["uid"],
-    ):
+    fence = "BACKUP_SESSION_UID" if order.resource == BACKUP_SESSIONS else "RESTORE_UID"
+    if tools.surroundings.environ.get(fence, "") not in ("", session["metadata"]["uid"]):
         return DONE
+    if order.resource != BACKUP_SESSIONS:
+        return _of_restore(port, tools, order, {"kind": order.resource.kind, **session})
     invoker = invoker_of(port, session)
     if order.target is None:
         handler = _handler(invoker.hooks, order.hook_type)
@@ -72,6 +75,18 @@ def _handler(hooks: BackupHooks | None, hook_type: str) -> Handler | None:
     return known[hook_type]
 
 
+def _of_restore(port: Port, tools: Tools, order: Order, obj: JsonObject) -> int:
+    """A hook around a whole restore; a member's are run by whoever restores its host."""
+    found = restoring.decode(obj).hooks or RestoreHooks()
+    known = {rules.PRE_RESTORE: found.pre_restore, rules.POST_RESTORE: found.post_restore}
+    if order.hook_type not in known or order.target is not None:
+        raise TerminalError(
+            f"--hook-type must be {' or '.join(known)}, without a target; found {order.hook_type!r}"
+        )
+    terms = rules.TERMS[order.hook_type]
+    return _of_whole(port, tools, order, obj, known[order.hook_type], terms)
+
+
 def _of_whole(  # noqa: PLR0917 -- private, and called once
     port: Port,
     tools: Tools,
@@ -90,7 +105,7 @@ def _of_whole(  # noqa: PLR0917 -- private, and called once
         terms.told(error),
         holds=not error,
     )
-    findings.write(port, tools, BACKUP_SESSIONS, obj, findings=[found])
+    findings.write(port, tools, order.resource, obj, findings=[found])
     return DONE
 
 

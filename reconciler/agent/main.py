@@ -222,8 +222,10 @@ def create_backupsession(
 @app.command("run-hook", context_settings=flags.LENIENT)
 def run_hook(
     context: typer.Context,
-    backupsession: flags.BackupSession,
     hook_type: flags.HookType,
+    backupsession: flags.BackupSession = "",
+    invoker_kind: flags.InvokerKind = "",
+    invoker_name: flags.InvokerName = "",
     target_kind: flags.TargetKind = "",
     target_name: flags.TargetName = "",
     hostname: flags.Hostname = "",
@@ -231,12 +233,17 @@ def run_hook(
     namespace: flags.Namespace = "",
     kubeconfig: flags.Kubeconfig = "",
 ) -> None:
-    """Run one hook: of the whole session, or, with a target, a member's that is still owed."""
+    """Run one hook: of a whole session, or of a restore where there is no session; or, with a
+    target, a member's that is still owed.
+    """
     flags.refuse_unknown(context.args)
     own = tools("/etc/repository/secret", "/tmp", "false")  # noqa: S108 -- the volume tmp-dir
     place = own.surroundings.namespace(namespace)
     target = Target(target_kind, target_name) if target_kind else None
     order = hook_job.Order(place, backupsession, hook_type, target, hostname, pod)
+    if not backupsession:
+        resource = restore_job.resource_of(invoker_kind)
+        order = attrs.evolve(order, session=invoker_name, resource=resource)
     finish(kubeconfig, lambda port: hook_job.run(port, own, order))
 
 

@@ -280,9 +280,9 @@ class Whole:
             seconds=min(left, hook_jobs.SECONDS),
         )
         account = job["spec"]["template"]["spec"]["serviceAccountName"]
-        own = "" if account == names.BACKUP_JOB_ACCOUNT else account
-        rules = access.for_jobs(self.view, self.owner.namespace, own)
-        return (*rules, Create(JOBS, job))
+        own = "" if account == self.owner.account else account
+        needed = access.for_restore_jobs if self.owner.is_restore else access.for_jobs
+        return (*needed(self.view, self.owner.namespace, own), Create(JOBS, job))
 
 
 PATIENCE = dt.timedelta(seconds=30)

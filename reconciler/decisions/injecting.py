@@ -14,6 +14,7 @@ import attrs
 from reconciler.api.resources import JsonObject, Resource
 from reconciler.decisions import restore_targets, restores, world
 from reconciler.decisions.plan import Apply, Settings, View
+from reconciler.decisions.targets import Target
 from reconciler.manifests import init_container, injection
 from reconciler.manifests.injection import Part
 
@@ -23,6 +24,7 @@ class OfRestore:
     """What the restore that is entitled to a workload wants in it."""
 
     part: Part | None = None
+    has_hooks: bool = False
     must_stay: bool = False
     """There is one in it that cannot be built now."""
 
@@ -31,22 +33,24 @@ def of_restore(view: View, workload: JsonObject, settings: Settings) -> OfRestor
     restore = restores.entitled(view, workload)
     if restore is None:
         return OfRestore()
-    part = _part(view, restore, workload, settings)
+    target = _target(view, restore, workload, settings)
+    part = target.part if target else None
     is_in = bool(init_container.SLOT.mark_of(workload))
-    return OfRestore(part, must_stay=part is None and is_in)
+    hooks = target is not None and target.member.hooks is not None
+    return OfRestore(part, has_hooks=hooks, must_stay=part is None and is_in)
 
 
-def _part(view: View, restore: JsonObject, workload: JsonObject, settings: Settings) -> Part | None:
+def _target(
+    view: View, restore: JsonObject, workload: JsonObject, settings: Settings
+) -> Target | None:
     typed, _ = restores.read(restore)
     if typed is None:
         return None
     found = world.repository(view, typed.namespace, typed.repository)
     repository = world.read_repository(found)[0] if found else None
     wanted = (workload["kind"], world.name_of(workload))
-    for target in restore_targets.read(view, typed, repository, settings.image):
-        if (target.ref.kind, target.ref.name) == wanted:
-            return target.part
-    return None
+    members = restore_targets.read(view, typed, repository, settings.image)
+    return next((t for t in members if (t.ref.kind, t.ref.name) == wanted), None)
 
 
 def with_restore(

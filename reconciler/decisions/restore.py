@@ -20,6 +20,7 @@ from reconciler.api.resources import SECRETS, WORKLOADS, JsonObject, Key, Resour
 from reconciler.api.restore_invoker import RestoreInvoker, entries, with_entries
 from reconciler.decisions import (
     conditions,
+    hooks,
     limits,
     progress,
     restore_conditions,
@@ -43,9 +44,11 @@ from reconciler.decisions.progress import Session, Step
 from reconciler.decisions.targets import Target
 from reconciler.errors import Fault
 from reconciler.manifests import init_container, names
+from reconciler.manifests.hook_jobs import Owner
 from statemachines import restore as machine
 
 STATUS_UPDATER = "Status Updater"
+_PRE_PENDING = "The restore's preRestore hook has not ended."
 
 
 @attrs.frozen
@@ -67,6 +70,7 @@ class World:
     session: JsonObject | None
     """The running session that backs up one of its targets."""
     deadline: dt.datetime
+    hooks: hooks.Whole
 
     @property
     def namespace(self) -> str:
@@ -78,8 +82,13 @@ class World:
 
     @property
     def has_started(self) -> bool:
-        """Whether a target has left Pending: then nothing skips the restore any more."""
-        return any(entry.get("phase", "Pending") != "Pending" for entry in entries(self.obj))
+        """Whether a target has left Pending."""
+        return _some_started(self.obj)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything was started, also a hook: then nothing skips the restore any more."""
+        return self.hooks.begun
 
     @property
     def own_wait(self) -> str:
@@ -122,6 +131,7 @@ def observe(
     found = world.repository(view, namespace, world.repository_name(obj))
     repository = world.read_repository(found)[0] if found else None
     sound = typed if not faults else None
+    deadline = limits.deadline(obj, sound.time_out if sound else "", now, settings)
     return World(
         resource=resource,
         obj=obj,
@@ -136,8 +146,34 @@ def observe(
         rival=restores.rival(view, obj),
         going=restores.going(view, obj),
         session=restores.session_before(view, obj),
-        deadline=limits.deadline(obj, sound.time_out if sound else "", now, settings),
+        deadline=deadline,
+        hooks=_hooks(obj, sound, view, deadline, now, settings),
     )
+
+
+def _hooks(  # noqa: PLR0917 -- private, and called once
+    obj: JsonObject,
+    typed: RestoreInvoker | None,
+    view: View,
+    deadline: dt.datetime,
+    now: dt.datetime,
+    settings: Settings,
+) -> hooks.Whole:
+    """The hooks around the restore, and whether anything of it has begun."""
+    whole = hooks.Whole(
+        owner=Owner(obj, obj["kind"], world.name_of(obj)),
+        wanted=hooks.of_restore(typed.hooks if typed else None),
+        view=view,
+        deadline=deadline,
+        now=now,
+        settings=settings,
+    )
+    running = world.phase_of(obj) == machine.RUNNING
+    return attrs.evolve(whole, begun=_some_started(obj) or running or whole.pre_was_started)
+
+
+def _some_started(obj: JsonObject) -> bool:
+    return any(entry.get("phase", "Pending") != "Pending" for entry in entries(obj))
 
 
 def _secret_problem(view: View, namespace: str, repository: Repository | None) -> str:
@@ -167,21 +203,68 @@ def _waits_for(seen: World) -> str:
 
 
 def _advance(seen: World, view: View, now: dt.datetime, settings: Settings) -> Plan:
-    skipped = seen.rival is not None and not seen.has_started
+    skipped = seen.rival is not None and not seen.has_begun
     waits_for = _waits_for(seen)
-    started = seen.has_started or not (skipped or waits_for)
-    session = _session(seen, view, now, settings, started=started, waits_for=waits_for)
-    steps = [] if skipped else _steps(seen, session)
-    found = [step.entry for step in steps]
-    phase = machine.TABLE.advance(
-        _known(seen), _facts(seen, found, skipped=skipped, started=started)
-    ).state
-    status = _status(seen, phase, found, now)
-    writes: list[Write] = [*_finalizer(seen), *(w for step in steps for w in step.writes)]
+    allowed = seen.has_begun or not (skipped or waits_for)
+    pre = seen.hooks.pre(some_target_started=seen.has_started) if allowed else hooks.NOTHING
+    session = _session(seen, view, now, settings, allowed=allowed, pre=pre, waits_for=waits_for)
+    outcome = _outcome(seen, pre, [] if skipped else _steps(seen, session))
+    facts = _facts(seen, outcome, skipped=skipped, allowed=allowed)
+    phase = machine.TABLE.advance(_known(seen), facts).state
+    status = _status(seen, phase, outcome, now)
+    writes: list[Write] = [*_finalizer(seen), *outcome.writes]
     if status != seen.status:
         writes.append(_status_write(seen, status))
-    events = (*_lost_hosts(seen, steps), *_events(seen, phase, found))
-    return Plan(tuple(writes), events, _wake(seen, phase, steps, now))
+    events = (*_lost_hosts(seen, outcome.steps), *_events(seen, phase, outcome))
+    return Plan(tuple(writes), events, _wake(seen, phase, outcome, now))
+
+
+@attrs.frozen
+class _Outcome:
+    """The targets' steps, and the hooks around them."""
+
+    steps: list[Step]
+    pre: hooks.Found
+    post: hooks.Found
+
+    @property
+    def entries(self) -> list[JsonObject]:
+        return [step.entry for step in self.steps]
+
+    @property
+    def writes(self) -> Iterator[Write]:
+        for step in self.steps:
+            yield from step.writes
+        yield from (*self.pre.writes, *self.post.writes)
+
+    @property
+    def failures(self) -> Iterator[str]:
+        """A sentence for each target and each hook that has failed."""
+        for entry in self.entries:
+            if entry.get("phase") == "Failed":
+                yield f"{entry['ref']['kind']}/{entry['ref']['name']}: {entry['message']}"
+        for found in (self.pre, self.post):
+            if found.failed:
+                yield (
+                    found.condition.message
+                    if found.condition
+                    else (f"See condition {found.terms.condition}.")
+                )
+
+
+def _outcome(seen: World, pre: hooks.Found, steps: list[Step]) -> _Outcome:
+    found = [step.entry for step in steps]
+    post = seen.hooks.post(
+        pre,
+        all_targets_final=_all_final(found),
+        some_target_failed=any(entry.get("phase") == "Failed" for entry in found),
+        stored=_all_final(entries(seen.obj)),
+    )
+    return _Outcome(steps, pre, post)
+
+
+def _all_final(found: Sequence[JsonObject]) -> bool:
+    return bool(found) and all(map(progress.is_final, found))
 
 
 def _known(seen: World) -> str:
@@ -195,7 +278,8 @@ def _session(
     now: dt.datetime,
     settings: Settings,
     *,
-    started: bool,
+    allowed: bool,
+    pre: hooks.Found,
     waits_for: str,
 ) -> Session:
     work = restore_work.RestoreWork(seen.typed, seen.typed_repository) if seen.typed else None
@@ -204,13 +288,23 @@ def _session(
         work=work,
         words=restore_work.WORDS,
         targets=seen.targets,
-        started=started,
-        waits_for="" if started else waits_for,
+        started=allowed and not pre.pending and not pre.failed,
+        waits_for=waits_for or (_PRE_PENDING if pre.pending else ""),
+        refused=_refusal(seen, pre),
         deadline=seen.deadline,
         now=now,
         settings=settings,
         view=view,
     )
+
+
+def _refusal(seen: World, pre: hooks.Found) -> tuple[str, str] | tuple[()]:
+    """Why no target is begun any more."""
+    if not pre.failed:
+        return ()
+    stored = conditions.find(seen.status.get("conditions"), pre.terms.condition) or {}
+    message = pre.condition.message if pre.condition else str(stored.get("message") or "")
+    return hooks.pre_failed(pre.terms), message
 
 
 def _steps(seen: World, session: Session) -> list[Step]:
@@ -224,22 +318,22 @@ def _steps(seen: World, session: Session) -> list[Step]:
 
 
 def _entries(seen: World) -> list[JsonObject]:
-    """The stored entries once the restore has started; until then those of the spec as it is."""
+    """The stored entries once the restore has begun; until then those of the spec as it is."""
     stored = entries(seen.obj)
-    if seen.has_started or seen.typed is None:
+    if (seen.has_begun and stored) or seen.typed is None:
         return stored
     return [{"ref": encode(target.ref), "phase": "Pending"} for target in seen.targets]
 
 
-def _facts(
-    seen: World, found: Sequence[JsonObject], *, skipped: bool, started: bool
-) -> machine.Observation:
+def _facts(seen: World, outcome: _Outcome, *, skipped: bool, allowed: bool) -> machine.Observation:
     return machine.Observation(
         must_be_skipped=skipped,
-        may_use_repository=started,
-        some_target_started=seen.has_started,
-        all_targets_final=bool(found) and all(map(progress.is_final, found)),
-        some_target_failed=any(entry.get("phase") == "Failed" for entry in found),
+        may_use_repository=allowed,
+        some_target_started=seen.has_begun,
+        all_targets_final=_all_final(outcome.entries),
+        some_target_failed=any(entry.get("phase") == "Failed" for entry in outcome.entries),
+        hooks_settled=not outcome.pre.pending and not outcome.post.pending,
+        some_hook_failed=outcome.pre.failed or outcome.post.failed,
     )
 
 
@@ -255,10 +349,11 @@ def _finalizers(resource: Resource, obj: JsonObject, wanted: tuple[str, ...]) ->
     return Finalizers(resource, meta["namespace"], meta["name"], version, wanted)
 
 
-def _wake(seen: World, phase: str, steps: Sequence[Step], now: dt.datetime) -> dt.datetime | None:
+def _wake(seen: World, phase: str, outcome: _Outcome, now: dt.datetime) -> dt.datetime | None:
     if phase not in (machine.PENDING, machine.RUNNING):
         return None
-    looks = [moment for step in steps for moment in step.look_at]
+    looks = [moment for step in outcome.steps for moment in step.look_at]
+    looks += (*outcome.pre.look_at, *outcome.post.look_at)
     return min((moment for moment in (seen.deadline, *looks) if moment > now), default=None)
 
 
@@ -271,7 +366,7 @@ def _status_write(seen: World, status: JsonObject) -> Status:
     return Status(seen.resource, meta["namespace"], meta["name"], version, status)
 
 
-def _status(seen: World, phase: str, found: Sequence[JsonObject], now: dt.datetime) -> JsonObject:
+def _status(seen: World, phase: str, outcome: _Outcome, now: dt.datetime) -> JsonObject:
     ended = phase not in (machine.PENDING, machine.RUNNING)
     wanted = {
         **seen.status,
@@ -279,7 +374,8 @@ def _status(seen: World, phase: str, found: Sequence[JsonObject], now: dt.dateti
         "sessionDeadline": conditions.timestamp(seen.deadline),
         "sessionDuration": limits.duration(seen.obj, now) if ended else "",
     }
-    told = restore_conditions.with_conditions(seen, phase, found, now)
+    of_hooks = [found.condition for found in (outcome.pre, outcome.post) if found.condition]
+    told = restore_conditions.with_conditions(seen, phase, outcome.entries, of_hooks, now)
     wanted = with_entries(seen.resource.kind, wanted, told.entries)
     wanted["conditions"] = told.whole
     return {key: value for key, value in wanted.items() if value not in (None, "", [])}
@@ -294,7 +390,7 @@ def _lost_hosts(seen: World, steps: Sequence[Step]) -> Iterator[EventIntent]:
             yield EventIntent(seen.obj, "Host Restore Failed", message, "Warning", STATUS_UPDATER)
 
 
-def _events(seen: World, phase: str, found: Sequence[JsonObject]) -> Iterator[EventIntent]:
+def _events(seen: World, phase: str, outcome: _Outcome) -> Iterator[EventIntent]:
     """One a change of phase."""
     if phase == world.phase_of(seen.obj):
         return
@@ -306,8 +402,7 @@ def _events(seen: World, phase: str, found: Sequence[JsonObject]) -> Iterator[Ev
         message = "Every target was restored."
         yield EventIntent(seen.obj, "Restore Succeeded", message, source=source)
     elif phase == machine.FAILED:
-        bad = [entry for entry in found if entry.get("phase") == "Failed"]
-        what = "; ".join(f"{e['ref']['kind']}/{e['ref']['name']}: {e['message']}" for e in bad)
+        what = "; ".join(outcome.failures)
         yield EventIntent(seen.obj, "Restore Failed", what, "Warning", source)
     else:
         message = restore_conditions.why_skipped(seen)

@@ -34,9 +34,15 @@ class Told:
     entries: list[JsonObject]
 
 
-def with_conditions(seen: World, phase: str, found: Sequence[JsonObject], now: dt.datetime) -> Told:
+def with_conditions(
+    seen: World,
+    phase: str,
+    found: Sequence[JsonObject],
+    of_hooks: Sequence[Condition],
+    now: dt.datetime,
+) -> Told:
     """Conditions that hold or do not hold in ``phase``; those of other writers are kept."""
-    own = list(_of_whole(seen, phase, found))
+    own = [*_of_whole(seen, phase, found), *of_hooks]
     batch = seen.resource == RESTORE_BATCHES
     old = {str(entry["ref"]): entry.get("conditions") for entry in entries(seen.obj)}
     told: list[JsonObject] = []

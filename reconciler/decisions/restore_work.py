@@ -97,7 +97,10 @@ class RestoreWork:
         account = jobs.service_account(target.member.runtime_settings)
         claims = list(self._claims(target, host))
         claims += [built.claim] if built.claim else []
-        rules = access.for_restore_jobs(session.view, session.namespace, account)
+        rules = list(access.for_restore_jobs(session.view, session.namespace, account))
+        if target.member.hooks is not None:
+            own = account or names.RESTORE_JOB_ACCOUNT
+            rules += access.for_hooks(session.view, session.namespace, own)
         made = [Create(PERSISTENT_VOLUME_CLAIMS, claim) for claim in claims]
         return [*rules, *made, Create(JOBS, built.job)]
 

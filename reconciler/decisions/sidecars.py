@@ -84,7 +84,8 @@ def _kept(
         wanted = injection.removal(obj)
     else:
         return Plan()
-    rules = [*_access(view, obj, parts, hooks=target is not None and bool(target.member.hooks))]
+    hooks = of_restore.has_hooks or (target is not None and target.member.hooks is not None)
+    rules = _access(view, obj, parts, hooks=hooks)
     return Plan((*rules, Apply(resource, wanted, create=False)), events)
 
 

@@ -43,6 +43,11 @@ class Owner:
     def is_restore(self) -> bool:
         return str(self.obj["kind"]) != BACKUP_SESSIONS.kind
 
+    @property
+    def account(self) -> str:
+        """The service account of its Jobs where the user names none."""
+        return names.RESTORE_JOB_ACCOUNT if self.is_restore else names.BACKUP_JOB_ACCOUNT
+
     def args(self, hook_type: str) -> tuple[str, ...]:
         """As Stash's: an empty --backupsession means a restore."""
         session = "" if self.is_restore else self.name
@@ -121,13 +126,13 @@ def _job(  # noqa: PLR0917 -- private
     steps = [runtime.container(each, of_container) for each in containers]
     base = {
         "restartPolicy": "Never",
-        "serviceAccountName": names.BACKUP_JOB_ACCOUNT,
+        "serviceAccountName": owner.account,
         "containers": steps,
         "volumes": volumes.merged([volumes.temporary({})], list(more)),
     }
     spec = runtime.pod(base, encode(settings.pod) if settings.pod else {})
     own: dict[str, Any] = {
-        **labels.COMMON,
+        **(labels.OF_RESTORE if owner.is_restore else labels.COMMON),
         **labels.of_invoker(owner.invoker_kind, owner.invoker_name),
         labels.TASK: HOOK,
     }

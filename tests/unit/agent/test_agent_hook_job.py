@@ -130,6 +130,28 @@ def test_a_session_of_the_same_name_made_anew_is_not_touched(application, make) 
     assert condition(application, "GlobalPreBackupHookSucceeded") is None
 
 
+@pytest.mark.parametrize(("script", "status"), [("true", "True"), ("exit 1", "False")])
+def test_a_hook_of_a_restore_is_told_in_the_restore(application, script, status) -> None:
+    obj = {
+        "apiVersion": r.RESTORE_BATCHES.api_version,
+        "kind": "RestoreBatch",
+        "metadata": {"name": "back", "namespace": "demo"},
+        "spec": {"repository": {"name": "repo"}, "hooks": {"preRestore": shell(script)}},
+    }
+    application.cluster.put(r.RESTORE_BATCHES, obj)
+
+    assert run(application, Order("demo", "back", "preRestore", resource=r.RESTORE_BATCHES)) == 0
+    assert run(application, Order("demo", "back", "postRestore", resource=r.RESTORE_BATCHES)) == 0
+
+    found = application.cluster.port.get(r.RESTORE_BATCHES, "demo", "back")["status"]["conditions"]
+    assert [(item["type"], item["status"]) for item in found] == [
+        ("GlobalPreRestoreHookSucceeded", status),
+        ("GlobalPostRestoreHookSucceeded", "True"),
+    ]
+    with pytest.raises(TerminalError, match="preRestore or postRestore"):
+        run(application, Order("demo", "back", "preBackup", resource=r.RESTORE_BATCHES))
+
+
 def test_another_type_of_hook_is_refused_by_name(application, make) -> None:
     hooked(application, make)
     with pytest.raises(TerminalError, match="preBackup or postBackup, found 'between'"):

@@ -779,6 +779,101 @@ def test_a_job_whose_host_is_given_up_unclaimed_goes(ready, make):
     assert not any(isinstance(write, Create) for write in plan.writes)
 
 
+# -- hooks around the whole -----------------------------------------------------------------------
+
+EXEC = {"exec": {"command": ["true"], "containerName": "operator"}}
+
+
+def hook_told(view, which, holds):
+    item = {
+        "type": f"Global{which}RestoreHookSucceeded",
+        "status": str(holds),
+        "lastTransitionTime": "2026-03-02T02:30:00Z",
+        "reason": "Told",
+        "message": "told",
+    }
+    view.set_status("RestoreBatch", "back", conditions=[*status(view)["conditions"], item])
+
+
+@pytest.fixture
+def hooked(ready, make):
+    ready.add(make.restore_batch(uploads(make), hooks={"preRestore": EXEC, "postRestore": EXEC}))
+    start(ready, make)
+    return ready
+
+
+def test_no_target_is_begun_before_the_pre_hook_has_ended_well(hooked, make):
+    assert status(hooked)["phase"] == "Running"
+    assert entry(hooked)["message"] == "The restore's preRestore hook has not ended."
+    job = hooked.at("Job", "stash-hook-back-pre")
+    assert job["spec"]["template"]["spec"]["serviceAccountName"] == "stash-restore-job"
+    assert not restore_jobs(hooked)
+
+    hook_told(hooked, "Pre", holds=True)
+    settle(hooked, make)
+    assert restore_jobs(hooked) == ["stash-restore-back-0"]
+
+
+def test_a_failed_pre_hook_restores_nothing_and_the_post_hook_runs(hooked, make):
+    hook_told(hooked, "Pre", holds=False)
+    settle(hooked, make)
+    assert entry(hooked)["reason"] == "GlobalPreRestoreHookFailed"
+    assert status(hooked)["phase"] == "Running"
+    assert hooked.at("Job", "stash-hook-back-post")
+    assert not restore_jobs(hooked)
+
+    hook_told(hooked, "Post", holds=True)
+    settle(hooked, make)
+    assert status(hooked)["phase"] == "Failed"
+
+
+def test_a_failed_post_hook_fails_the_restore_and_leaves_the_targets_as_they_are(hooked, make):
+    hook_told(hooked, "Pre", holds=True)
+    settle(hooked, make)
+    done(hooked)
+    settle(hooked, make)
+    assert status(hooked)["phase"] == "Running"
+
+    hook_told(hooked, "Post", holds=False)
+    plan = decide(hooked, make)
+    hooked.carry_out(plan)
+    assert (status(hooked)["phase"], entry(hooked)["phase"]) == ("Failed", "Succeeded")
+    assert [event.message for event in plan.events] == [
+        "See condition GlobalPostRestoreHookSucceeded."
+    ]
+
+
+def test_a_hook_whose_job_cannot_tell_is_told_by_the_operator(hooked, make):
+    hooked.set_status(
+        "Job",
+        "stash-hook-back-pre",
+        conditions=[
+            {
+                "type": "Failed",
+                "status": "True",
+                "message": "no image",
+                "lastTransitionTime": make.stamp(make.now),
+            }
+        ],
+    )
+    settle(hooked, make, make.now + LATER)
+    assert "no image" in condition(status(hooked), "GlobalPreRestoreHookSucceeded")["message"]
+    assert "no image" in entry(hooked)["message"]
+
+
+def test_a_hook_of_the_users_account_is_bound_to_the_role_of_restores(ready, make):
+    member = uploads(make, hooks={"preRestore": EXEC})
+    ready.add(make.restore_batch(member, make.restored(hooks={"preRestore": EXEC})))
+    start(ready, make)
+    ready.carry_out(workloads(ready, make))
+    bound = {
+        found["subjects"][0]["name"]
+        for found in ready.list(r.ROLE_BINDINGS, "shop")
+        if found["roleRef"]["name"] == names.HOOKS_ROLE
+    }
+    assert bound == {"stash-restore-job", "default"}
+
+
 # -- reading --------------------------------------------------------------------------------------
 
 

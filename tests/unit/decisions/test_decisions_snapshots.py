@@ -101,6 +101,19 @@ def test_one_job_makes_the_snapshots_of_all_claims_of_a_target(snapped, make):
     assert not look(snapped, make).writes
 
 
+def test_a_claim_whose_runner_has_died_has_failed(snapped, make):
+    look(snapped, make)
+    found = snapped.at("BackupSession", "web-1")["status"]["targets"]
+    claimed = {"runner": "gone", "runnerUID": "x", "startTime": make.stamp(make.now)}
+    found[0]["hosts"] = [{**host, **claimed} for host in found[0]["hosts"]]
+    snapped.set_status("BackupSession", "web-1", targets=found)
+    for kind, _, name in list(snapped.objects):
+        if kind == "Job":
+            snapped.remove(kind, name)
+    look(snapped, make, dt.timedelta(minutes=2))
+    assert {stat["phase"] for stat in target(snapped)["stats"]} == {"Failed"}
+
+
 def test_a_service_account_that_the_user_names_is_bound_to_the_same_role(snapped, make):
     own = {**member(make, "Deployment"), "runtimeSettings": {"pod": {"serviceAccountName": "me"}}}
     snapped.set_spec("BackupBatch", "web", members=[own])

@@ -11,6 +11,9 @@ Rules of this file:
 - ``Maintaining``: ``forget``, ``prune`` and ``check`` have the repository to themselves. They begin
   when they are due and no session is listed, and a lock that is held is given back only when its
   Job is proven finished, whatever else has gone missing meanwhile.
+- A deleted one is ``Terminating`` until nothing keeps it. If its data is to go with it, it is
+  ``Wiping`` as soon as nobody names or uses it; the finalizer goes when the data has gone, or when
+  nobody wants it to go any more.
 - The list of sessions and the holder of exclusive work are fields of one object with one writer,
   under its resourceVersion: a stale view can delay work, and cannot let it overlap.
 """
@@ -27,12 +30,15 @@ READY = "Ready"
 MAINTAINING = "Maintaining"
 FAILED = "Failed"
 TERMINATING = "Terminating"
+WIPING = "Wiping"
 
 INIT_JOB = "the Job that initialises the repository exists"
 SESSIONS_MAY_BE_LISTED = "waiting sessions may be listed as active while nothing exclusive is due"
 EXCLUSIVE_LOCK = "the repository is marked as held by the maintenance of one session"
 MAINTENANCE_JOB = "the Job that maintains the repository exists while the lock is held"
 NO_NEW_SESSION = "no session is listed anew"
+WIPE_JOB = "the Job that removes the data exists"
+FINALIZER_KEPT = "the finalizer stays while data is to be removed, and goes otherwise"
 
 
 @attrs.frozen
@@ -53,6 +59,10 @@ class Observation:
     """The last session with a good snapshot has not been maintained yet."""
     maintenance_held: bool = False
     """``maintaining`` names a session: its Job runs, or has not been seen finished."""
+    data_is_to_go: bool = False
+    """The spec asks for the data to be removed with the object, and it has not been yet."""
+    in_use: bool = False
+    """An invoker or a restore names it, or a session uses it."""
 
 
 def deletion_is_requested(world: Observation) -> bool:
@@ -63,6 +73,17 @@ def deletion_is_requested(world: Observation) -> bool:
 def deletion_is_not_requested(world: Observation) -> bool:
     """The object lives, or exclusive work must be finished first."""
     return not deletion_is_requested(world)
+
+
+def data_may_be_removed(world: Observation) -> bool:
+    """It is to go, the Secret is there, and nobody names or uses the repository."""
+    wanted = deletion_is_requested(world) and world.data_is_to_go
+    return wanted and world.secret_found and not world.in_use
+
+
+def data_may_not_be_removed(world: Observation) -> bool:
+    """It has gone, or must not go, or cannot now."""
+    return not data_may_be_removed(world)
 
 
 def all_needs_are_met(world: Observation) -> bool:
@@ -124,7 +145,8 @@ TABLE = Table(
             (EXCLUSIVE_LOCK, MAINTENANCE_JOB, NO_NEW_SESSION),
         ),
         State(FAILED, "Initialisation failed; spec or Secret must change.", (NO_NEW_SESSION,)),
-        State(TERMINATING, "It is being deleted.", (NO_NEW_SESSION,)),
+        State(TERMINATING, "It is being deleted.", (NO_NEW_SESSION, FINALIZER_KEPT)),
+        State(WIPING, "Its data is being removed.", (NO_NEW_SESSION, FINALIZER_KEPT, WIPE_JOB)),
     ),
     arcs=(
         *arcs_from(
@@ -139,5 +161,7 @@ TABLE = Table(
         Arc(READY, exclusive_work_has_it, MAINTAINING, "it is due, and nobody uses the repository"),
         Arc(MAINTAINING, no_exclusive_work_has_it, READY, "it is done; sessions may go on"),
         Arc(TERMINATING, deletion_is_not_requested, PENDING, "the status was wrong; begin anew"),
+        Arc(TERMINATING, data_may_be_removed, WIPING, "the data goes with the Repository"),
+        Arc(WIPING, data_may_not_be_removed, TERMINATING, "it has gone, or is kept after all"),
     ),
 )

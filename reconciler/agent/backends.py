@@ -126,7 +126,7 @@ def _s3(
 ) -> tuple[str, str]:
     del secret
     endpoint = (spec.get("endpoint") or DEFAULT_S3_ENDPOINT).rstrip("/")
-    place = f"{surroundings.url(endpoint)}/{_clean(spec.get('bucket', ''), spec.get('prefix', ''))}"
+    place = f"{surroundings.url(endpoint)}/{clean(spec.get('bucket', ''), spec.get('prefix', ''))}"
     return f"s3:{place}", f"s3:{place}"
 
 
@@ -135,7 +135,7 @@ def _object_store(scheme: str, bucket_field: str) -> _Location:
         spec: Mapping[str, Any], secret: Mapping[str, str], surroundings: Surroundings
     ) -> tuple[str, str]:
         del secret, surroundings
-        place = f"{scheme}:{spec.get(bucket_field, '')}:/{_clean(spec.get('prefix', ''))}"
+        place = f"{scheme}:{spec.get(bucket_field, '')}:/{clean(spec.get('prefix', ''))}"
         return place, place
 
     return locate
@@ -171,7 +171,7 @@ def _without_user(address: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-def _clean(*parts: str) -> str:
+def clean(*parts: str) -> str:
     """Joined like Go's path.Join, without a slash at either end."""
     joined = posixpath.normpath("/" + "/".join(part for part in parts if part))
     return joined.strip("/")

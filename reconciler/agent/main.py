@@ -23,6 +23,7 @@ from reconciler.agent import (
     restoring,
     snapshots,
     trigger,
+    wiping,
 )
 from reconciler.agent.init_container import InitContainer
 from reconciler.agent.process import finish, surroundings, tools
@@ -303,6 +304,23 @@ def list_snapshots(
     own = tools(secret_dir, scratch_dir, enable_cache)
     place = own.surroundings.namespace(namespace)
     finish(kubeconfig, lambda port: listing.show(port, own, place, repository))
+
+
+@app.command("wipe-repository", context_settings=flags.LENIENT)
+def wipe_repository(
+    context: typer.Context,
+    repository: flags.Repository,
+    namespace: flags.Namespace = "",
+    secret_dir: flags.SecretDir = "/etc/repository/secret",
+    scratch_dir: flags.ScratchDir = "/tmp",  # noqa: S108 -- the mount path of the volume tmp-dir
+    enable_cache: flags.EnableCache = "false",
+    kubeconfig: flags.Kubeconfig = "",
+) -> None:
+    """Remove the restic repository of a Repository that has spec.wipeOut from its backend."""
+    flags.refuse_unknown(context.args)
+    own = tools(secret_dir, scratch_dir, enable_cache)
+    place = own.surroundings.namespace(namespace)
+    finish(kubeconfig, lambda port: wiping.wipe_repository(port, own, place, repository))
 
 
 @app.command("unlock", context_settings=flags.LENIENT)

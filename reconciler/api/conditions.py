@@ -125,6 +125,11 @@ REPOSITORY_INTEGRITY_VERIFIED: Final = "RepositoryIntegrityVerified"
 SUCCESSFULLY_VERIFIED_REPOSITORY_INTEGRITY: Final = "SuccessfullyVerifiedRepositoryIntegrity"
 FAILED_TO_VERIFY_REPOSITORY_INTEGRITY: Final = "FailedToVerifyRepositoryIntegrity"
 
+REPOSITORY_WIPED: Final = "RepositoryWiped"
+FAILED_TO_WIPE_REPOSITORY: Final = "FailedToWipeRepository"
+REPOSITORY_IN_USE: Final = "RepositoryInUse"
+WIPING_REPOSITORY: Final = "WipingRepository"
+
 REPOSITORY_METRICS_PUSHED: Final = "RepositoryMetricsPushed"
 SUCCESSFULLY_PUSHED_REPOSITORY_METRICS: Final = "SuccessfullyPushedRepositoryMetrics"
 FAILED_TO_PUSH_REPOSITORY_METRICS: Final = "FailedToPushRepositoryMetrics"

@@ -27,7 +27,7 @@ VOLUME_SOURCES: Final = (
 
 Provider = Literal["local", "s3", "gcs", "azure", "swift", "b2", "rest"]
 RepositoryPhase = Literal[
-    "Pending", "Initializing", "Ready", "Maintaining", "Failed", "Terminating"
+    "Pending", "Initializing", "Ready", "Maintaining", "Failed", "Terminating", "Wiping"
 ]
 
 

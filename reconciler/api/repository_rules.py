@@ -21,8 +21,6 @@ _PLACES: Final = {
 """What a provider cannot do without; in JSON by the same names."""
 
 _NOT_WIPED: Final = {
-    "local": "the volume may hold other things",
-    "b2": "Stash never could, and Tandem does not either",
     "rest": "a REST server has no such request",
 }
 

@@ -27,7 +27,7 @@ from reconciler.api.resources import (
     Key,
 )
 from reconciler.api.runtime import RuntimeSettings
-from reconciler.decisions import access, admission, conditions, restores, runs, world
+from reconciler.decisions import access, admission, conditions, restores, runs, wiping, world
 from reconciler.decisions.conditions import Condition
 from reconciler.decisions.plan import (
     Create,
@@ -92,16 +92,25 @@ def decide(key: Key, view: View, now: dt.datetime, settings: Settings) -> Plan:
         return Plan()
     seen = observe(obj, view)
     stored = seen.status.get("phase") or machine.PENDING
-    phase = machine.TABLE.advance(_known(stored), facts(seen)).state
-    writes: list[Write] = [*_clean_up(view, seen)]
+    wipe_job = wiping.job_of(seen, view)
+    wiped = wipe_job is not None and runs.finished(wipe_job) == "Complete"
+    phase = machine.TABLE.advance(_known(stored), facts(seen, wiped=wiped)).state
+    writes: list[Write] = [*wiping.finalizers(seen, phase, wiped=wiped)]
+    if writes and world.terminating(obj):
+        return Plan(tuple(writes))  # the object goes with it
+    writes += _clean_up(view, seen)
     events: list[EventIntent] = []
     if phase == machine.INITIALIZING:
         writes += _initialize(view, seen, settings)
     if phase == machine.MAINTAINING:
         writes += _maintain(view, seen, settings)
-    retry_at, again = _retry(seen, phase, now)
+    if phase == machine.WIPING and wipe_job is None:
+        writes += _wipe(view, seen, settings)
+    retry_at, again = (
+        wiping.retry(wipe_job, now) if phase == machine.WIPING else _retry(seen, phase, now)
+    )
     writes += again
-    status = _status(seen, phase, now)
+    status = _status(seen, phase, now, wipe_job)
     if status != seen.status:
         writes.append(_status_write(obj, status))
         events += _events(seen, phase, stored)
@@ -228,7 +237,7 @@ def _unfinished_pods(view: View, obj: JsonObject, session: str) -> bool:
     return any(_session_of(pod) == session and not runs.has_ended(pod) for pod in pods)
 
 
-def facts(seen: World) -> machine.Observation:
+def facts(seen: World, *, wiped: bool = False) -> machine.Observation:
     """The observation that the machine decides on."""
     ended = runs.finished(seen.init_job) if seen.init_job else ""
     return machine.Observation(
@@ -240,6 +249,8 @@ def facts(seen: World) -> machine.Observation:
         sessions_active=bool(seen.active or seen.restoring),
         maintenance_due=bool(seen.due),
         maintenance_held=bool(seen.held),
+        data_is_to_go=wiping.is_wanted(seen.obj) and not wiped,
+        in_use=wiping.is_in_use(seen),
     )
 
 
@@ -263,6 +274,12 @@ def _maintain(view: View, seen: World, settings: Settings) -> list[Write]:
     runtime = _settings_of(world.invoker(view, namespace, kind, name))
     work = Work(jobs.maintain(seen.typed, session), settings.default_timeout, runtime)
     return _job_writes(view, seen.typed, seen, work, settings)
+
+
+def _wipe(view: View, seen: World, settings: Settings) -> list[Write]:
+    errand = wiping.errand(seen)
+    work = Work(errand, wiping.DEADLINE, None) if errand else None
+    return _job_writes(view, seen.typed, seen, work, settings) if work and seen.typed else []
 
 
 @attrs.frozen
@@ -337,15 +354,16 @@ def _status_write(obj: JsonObject, status: JsonObject) -> Status:
     return Status(REPOSITORIES, meta["namespace"], meta["name"], meta["resourceVersion"], status)
 
 
-def _status(seen: World, phase: str, now: dt.datetime) -> JsonObject:
+def _status(seen: World, phase: str, now: dt.datetime, job: JsonObject | None = None) -> JsonObject:
+    """``job`` is the one that removes the data, if there is one."""
     stored = seen.status
     own = [
         _valid(seen),
         _secret_found(seen),
         *_initialized(seen, phase),
-        *_not_acted_on(seen.typed),
+        *wiping.condition(seen, job),
     ]
-    types = {conditions.FULLY_SUPPORTED, *(item.type for item in own)}
+    types = {conditions.FULLY_SUPPORTED, c.REPOSITORY_WIPED, *(item.type for item in own)}
     foreign = [item["type"] for item in stored.get("conditions") or () if item["type"] not in types]
     found = {
         **stored,
@@ -399,21 +417,6 @@ def _secret_found(seen: World) -> Condition:
         reason=c.BACKEND_SECRET_NOT_AVAILABLE if problem else c.BACKEND_SECRET_AVAILABLE,
         message=problem or "The backend Secret has a RESTIC_PASSWORD.",
     )
-
-
-def _not_acted_on(typed: Repository | None) -> Iterator[Condition]:
-    """A promise to delete data that is not kept yet must be known before it is relied on."""
-    if typed is not None and typed.spec.wipe_out:
-        message = (
-            "Not acted on yet: spec.wipeOut. The data stays when the Repository is deleted; "
-            "delete it with restic forget and prune, or with the tools of the store."
-        )
-        yield Condition.of(
-            conditions.FULLY_SUPPORTED,
-            holds=False,
-            reason=conditions.NOT_YET_SUPPORTED,
-            message=message,
-        )
 
 
 def _initialized(seen: World, phase: str) -> Iterator[Condition]:

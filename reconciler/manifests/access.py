@@ -171,7 +171,7 @@ _RULES: dict[str, list[JsonObject]] = {
     names.OPERATOR_ROLE: [
         _rule("follow what is to be backed up and restored", STASH, _FOLLOWED, _READ),
         _rule("follow the databases", APP_CATALOG, ["appbindings"], _READ),
-        _rule("set the finalizer", STASH, [*_INVOKERS, *_RESTORES], ["patch"]),
+        _rule("set the finalizer", STASH, [*_INVOKERS, *_RESTORES, "repositories"], ["patch"]),
         _rule(
             "adopt a session, and delete it by the history limit",
             STASH,

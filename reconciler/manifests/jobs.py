@@ -257,6 +257,13 @@ def _asked_for(task: str, repository: Repository, token: str) -> Errand:
     return Errand(name, task, (task, *_repository_args(repository)))
 
 
+def wipe(repository: Repository, *facts: str) -> Errand:
+    """Remove the restic repository. ``facts``: whatever must lead to a new Job."""
+    meta = repository.metadata
+    name = names.wipe_job(meta.name, meta.uid, *facts)
+    return Errand(name, "wipe", ("wipe-repository", *_repository_args(repository)))
+
+
 def of_repository(
     repository: Repository,
     obj: JsonObject,

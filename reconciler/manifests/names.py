@@ -110,6 +110,10 @@ def errand_job(task: str, repository: str, token: str) -> str:
     return limited(f"tandem-{task}-{repository}-{digest(token)}")
 
 
+def wipe_job(repository: str, *facts: str) -> str:
+    return limited(f"stash-wipe-{repository}-{digest(*facts)}")
+
+
 def sidecar_binding(service_account: str) -> str:
     return limited(f"{SIDECAR_ROLE}-{service_account}")
 

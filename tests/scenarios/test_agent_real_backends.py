@@ -16,6 +16,7 @@ from reconciler.agent import backup, locks
 from reconciler.agent.maintenance import init_repository
 from reconciler.agent.runner import Stop
 from reconciler.agent.surroundings import Surroundings
+from reconciler.agent.wiping import wipe_repository
 from reconciler.agent.workshop import Tools, open_workshop
 from reconciler.engine.clock import SystemClock
 
@@ -125,6 +126,26 @@ def test_s3_is_used(s3_server: str, tmp_path: Path) -> None:
     own = tools(tmp_path, AWS_ACCESS_KEY_ID="id", AWS_SECRET_ACCESS_KEY="key-of-the-test")
     spec = {"endpoint": s3_server, "bucket": "backups", "prefix": "/demo//shop", "region": "eu-1"}
     round_trip(tmp_path, own, OneRepository({"s3": spec}))
+
+
+def test_a_repository_in_s3_is_wiped_and_its_neighbours_stay(
+    s3_server: str, tmp_path: Path
+) -> None:
+    if shutil.which("rclone") is None:
+        pytest.skip("rclone is not installed")
+    own = tools(tmp_path, AWS_ACCESS_KEY_ID="id", AWS_SECRET_ACCESS_KEY="key-of-the-test")
+    spec = {"endpoint": s3_server, "bucket": "backups", "region": "eu-1"}
+    ports = [OneRepository({"s3": {**spec, "prefix": p}}) for p in ("shop", "shop/inner", "other")]
+    for port in ports:
+        round_trip(tmp_path, own, port)
+    doomed = ports[0]
+    doomed.obj = {**doomed.obj, "spec": {**doomed.obj["spec"], "wipeOut": True}}
+    assert wipe_repository(doomed, own, "demo", "repo") == 0
+    assert init_repository(doomed, own, "demo", "repo") == 0
+    assert doomed.message == "Repository has been created in the backend."
+    for port in ports[1:]:
+        assert init_repository(port, own, "demo", "repo") == 0
+        assert port.message == "Repository exist in the backend."
 
 
 def test_a_server_that_is_away_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:

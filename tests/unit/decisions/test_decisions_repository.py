@@ -134,20 +134,6 @@ def test_what_it_lacks_is_a_condition_and_heals_by_itself(wanted, make, change, 
     assert status(wanted)["phase"] == "Initializing"
 
 
-def test_a_wipe_out_that_is_not_carried_out_is_said_with_a_remedy(usable, make):
-    assert condition(usable, "SpecFullySupported") is None
-    usable.set_spec("Repository", "repo", wipeOut=True)
-    settle(usable, make)
-    found = condition(usable, "SpecFullySupported")
-    assert (found["status"], found["reason"]) == ("False", "NotYetSupported")
-    assert "spec.wipeOut" in found["message"]
-    assert "delete it with restic" in found["message"]
-    assert status(usable)["phase"] == "Ready"
-    usable.set_spec("Repository", "repo", wipeOut=False)
-    settle(usable, make)
-    assert condition(usable, "SpecFullySupported") is None
-
-
 def test_a_changed_secret_is_tried_at_once_and_the_old_job_goes(usable, make):
     (old,) = jobs_of(usable, "init")
     usable.add(make.secret())

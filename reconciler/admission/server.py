@@ -99,7 +99,7 @@ class Server:
         try:
             asyncio.run(self._serve(started))
         except OSError as error:
-            self._failure = error
+            self._failure, self._loop = error, None  # nothing to stop
             started.set()
 
     async def _serve(self, started: threading.Event) -> None:

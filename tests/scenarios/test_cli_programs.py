@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import ssl
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -99,7 +102,7 @@ def test_an_unknown_machine_is_answered_with_the_known_ones(capsys):
 
 
 def test_wrong_usage_exits_with_two(capsys):
-    assert execute(["status"]) == 2
+    assert execute(["trigger"]) == 2
     assert execute(["no-such-command"]) == 2
     capsys.readouterr()
 
@@ -107,3 +110,49 @@ def test_wrong_usage_exits_with_two(capsys):
 def test_the_version_is_the_one_of_the_package(capsys):
     assert execute(["--version"]) == 0
     assert capsys.readouterr().out.startswith("tandem 0.")
+
+
+# -- the webhook ----------------------------------------------------------------------------------
+
+
+def webhook(folder, *options):
+    """``tandem webhook`` beside the cluster of ``up``; it logs JSON to standard error."""
+    return subprocess.Popen(
+        [*TANDEM, "webhook", "--kubeconfig", str(folder / "tandem.kubeconfig"), "-o", "json",
+         "--namespace", "default", "--host", "127.0.0.1", *options],
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+    )  # fmt: skip
+
+
+def test_the_webhook_answers_over_tls_until_it_is_told_to_stop(up, tmp_path):
+    first_line(up.stdout)
+    program = webhook(tmp_path, "--port", "0")
+    try:
+        lines = (json.loads(line) for line in iter(program.stderr.readline, b""))
+        port = next(line["port"] for line in lines if line["message"] == "answers API servers")
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with urllib.request.urlopen(f"https://127.0.0.1:{port}/healthz", context=context) as page:
+            assert page.read() == b"ok\n"
+
+        program.send_signal(signal.SIGTERM)
+
+        assert program.wait(timeout=20) == 0
+    finally:
+        program.kill()
+        program.communicate()
+
+
+def test_the_webhook_says_that_its_port_is_taken(up, tmp_path):
+    first_line(up.stdout)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        program = webhook(tmp_path, "--port", port)
+        _, said = program.communicate(timeout=30)
+
+    assert program.returncode == 1
+    assert f"error: --port {port}: " in said.decode()
+    assert "take another one" in said.decode()

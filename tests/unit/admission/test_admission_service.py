@@ -171,6 +171,7 @@ def test_a_port_that_is_taken_is_an_error() -> None:
         server = Server(lambda asked: asked, lambda: True, host="127.0.0.1", port=port)
         with pytest.raises(OSError, match="in use"):
             server.start()
+        server.stop()
 
 
 def test_a_server_that_was_never_started_stops() -> None:

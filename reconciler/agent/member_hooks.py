@@ -7,7 +7,7 @@ Called by ``session`` (sidecar) and ``job``, and by ``restoring``. It knows the 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import attrs
 
@@ -92,6 +92,30 @@ def around_backup(  # noqa: PLR0917 -- all of them are needed, each is another t
     return reported(done, backup.failed(host, ""), WARNING)
 
 
+def around_snapshots(  # noqa: PLR0917 -- all of them are needed, each is another type
+    port: Port,
+    tools: Tools,
+    where: Finder,
+    invoker: Invoker,
+    member: Member | None,
+    session: JsonObject,
+    claims: Sequence[str],
+    work: Callable[[], tuple[HostReport, ...]],
+) -> tuple[HostReport, ...]:
+    """The same of all claims of a target at once: one pair of hooks is for all of them."""
+    runner = HookRunner(port, tools, where, redactor(tools))
+    wanted = pair(member.hooks if member else None, retry_left=retries.left(session, invoker) > 0)
+    done = around(
+        runner,
+        wanted,
+        work,
+        failed=lambda found: any(each.stats.phase == "Failed" for each in found),
+        deadline=_deadline(session),
+    )
+    found = done.result or tuple(backup.failed(claim, "") for claim in claims)
+    return tuple(reported(Worked(each, done.hooks), each, WARNING) for each in found)
+
+
 def around_restore(  # noqa: PLR0917 -- all of them are needed, each is another type
     port: Port,
     tools: Tools,
@@ -110,14 +134,18 @@ def around_restore(  # noqa: PLR0917 -- all of them are needed, each is another 
 def _around(
     runner: HookRunner, hooks: Pair, session: JsonObject, work: Callable[[], HostReport]
 ) -> Worked[HostReport]:
-    deadline = status_of(session).get("sessionDeadline")
     return around(
         runner,
         hooks,
         work,
         failed=lambda report: report.stats.phase == "Failed",
-        deadline=dt.datetime.fromisoformat(deadline) if deadline else None,
+        deadline=_deadline(session),
     )
+
+
+def _deadline(session: JsonObject) -> dt.datetime | None:
+    written = status_of(session).get("sessionDeadline")
+    return dt.datetime.fromisoformat(written) if written else None
 
 
 def reported(done: Worked[HostReport], undone: HostReport, warning: str = "") -> HostReport:

@@ -1,7 +1,8 @@
 """``create-vs``: VolumeSnapshots of the claims of a target, for the driver VolumeSnapshotter.
 
 The Job of a target claims its hosts (each is a PersistentVolumeClaim), makes one VolumeSnapshot for
-each, waits until they are ready or the session's deadline passes, and reports. The name of a
+each between the hooks of the member, waits until they are ready or the session's deadline passes,
+and reports. The name of a
 snapshot is computed from claim and session, so the next try of a Job finds what the first has made.
 After the report the retention policy is applied to the snapshots that this invoker has made of
 these claims, and to no others.
@@ -14,8 +15,9 @@ from collections.abc import Iterator, Sequence
 
 import attrs
 
-from reconciler.agent import backup, job, parsing, snapshot_policy
+from reconciler.agent import backup, job, member_hooks, parsing, snapshot_policy
 from reconciler.agent.findings import Finding, write
+from reconciler.agent.handlers import Place
 from reconciler.agent.job import DONE, REFUSED, Step
 from reconciler.agent.patience import Patience
 from reconciler.agent.report import Address, HostReport
@@ -66,7 +68,16 @@ def create_vs(port: Port, tools: Tools, step: Step) -> int:
     except TandemError as error:
         failed = tuple(backup.failed(host, str(error)) for host in mine)
         return job.hand_in(port, tools, session, address, failed)
-    reports = tuple(_snapshots(port, tools, order, mine))
+    reports = member_hooks.around_snapshots(
+        port,
+        tools,
+        Place.alone(step.namespace, tools.surroundings.pod().name),
+        order.invoker,
+        step.target.member(order.invoker),
+        session,
+        mine,
+        lambda: tuple(_snapshots(port, tools, order, mine)),
+    )
     code = job.hand_in(port, tools, session, address, reports)
     good = [report.host for report in reports if report.stats.phase == "Succeeded"]
     _apply_retention(port, tools, order, good)

@@ -30,7 +30,9 @@ by then, its process has forgotten about it."""
 
 @attrs.frozen
 class Owed:
-    """What is the same for all hosts of a session. ``beside``: the pod spec of a target's Job."""
+    """What is the same for all hosts of a session. ``beside``: the pod spec of a target's Job;
+    ``in_jobs``: Jobs do the hooks of workloads too (VolumeSnapshotter).
+    """
 
     owner: Owner
     invoker: Invoker
@@ -40,6 +42,7 @@ class Owed:
     deadline: dt.datetime
     now: dt.datetime
     settings: Settings
+    in_jobs: bool = False
 
 
 @attrs.frozen
@@ -136,8 +139,9 @@ def _waiting(owed: Owed, target: Target, host: Host, job: JsonObject | None) -> 
 
 def _create(owed: Owed, target: Target, host: Host) -> Iterator[Write]:
     """Its Job; nothing while no pod of the target lives, because the pod is in the Job's args."""
-    pod = _living_pod(owed, target, host.name) if target.is_workload else ""
-    if target.is_workload and not pod:
+    in_pod = target.is_workload and not owed.in_jobs
+    pod = _living_pod(owed, target, host.name) if in_pod else ""
+    if in_pod and not pod:
         return
     ref = {"kind": target.ref.kind, "name": target.ref.name}
     job = hook_jobs.owed(
@@ -147,7 +151,7 @@ def _create(owed: Owed, target: Target, host: Host) -> Iterator[Write]:
         target=ref,
         host=host.name,
         pod=pod,
-        beside=None if target.is_workload else owed.beside(target, host.name),
+        beside=None if in_pod else owed.beside(target, host.name),
         image=owed.settings.image,
     )
     account = job["spec"]["template"]["spec"]["serviceAccountName"]

@@ -305,6 +305,7 @@ def _owed(seen: World, session: Session) -> Owed | None:
         deadline=seen.deadline,
         now=seen.hooks.now,
         settings=seen.hooks.settings,
+        in_jobs=seen.typed.takes_snapshots,
     )
 
 

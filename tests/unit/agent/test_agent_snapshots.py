@@ -346,3 +346,46 @@ def test_what_never_became_ready_is_not_counted_and_goes_with_the_older_ones():
     ]
     assert left(policy(keep_last=1), *found) == ["good", "new-broken"]
     assert left(policy(keep_last=1), found[0], found[2]) == ["new-broken", "old-broken"]
+
+
+class Patient(SystemClock):
+    """The driver works while the agent waits, and no hour passes: hooks are real processes."""
+
+    driver: SnapshotController
+
+    def wait(self, condition, seconds):
+        self.driver.settle()
+        return super().wait(condition, 0.05 if seconds is None else min(seconds, 0.05))
+
+
+def with_hooks(storage, make, pre, post):
+    """The member's hooks, as commands in the Job's own pod."""
+    clock = Patient(seed=1)
+    clock.driver = storage.driver
+    storage.tools = attrs.evolve(storage.tools, clock=clock)
+    hooks = {
+        "preBackup": {"exec": {"command": ["sh", "-c", pre]}},
+        "postBackup": {"exec": {"command": ["sh", "-c", post]}},
+    }
+    member = {**make.member("Deployment", "web", snapshotClassName="fast"), "hooks": hooks}
+    storage.cluster.port.delete(r.BACKUP_BATCHES, "demo", "shop")
+    spec = {"driver": "VolumeSnapshotter", "members": [member]}
+    storage.cluster.put(r.BACKUP_BATCHES, make.batch(**spec))
+
+
+def test_one_pair_of_hooks_is_for_all_claims_of_the_target(storage, make, tmp_path):
+    with_hooks(storage, make, f"echo pre >> {tmp_path}/diary", f"echo post >> {tmp_path}/diary")
+    storage.run()
+    assert (tmp_path / "diary").read_text() == "pre\npost\n"
+    target = storage.cluster.session(SLOT)["targets"][0]
+    done = {"pre": "Succeeded", "post": "Succeeded"}
+    assert [host["hooks"] for host in target["hosts"]] == [done, done]
+    assert {stat["phase"] for stat in target["stats"]} == {"Succeeded"}
+
+
+def test_after_a_failed_pre_hook_no_snapshot_is_taken(storage, make):
+    with_hooks(storage, make, "exit 4", "true")
+    storage.run()
+    assert storage.names() == []
+    assert [stat["phase"] for stat in storage.stats()] == ["Failed", "Failed"]
+    assert "exit code 4" in storage.stats()[0]["error"]

@@ -540,6 +540,29 @@ def test_without_its_task_the_volumes_are_not_known(ready, make):
     assert owed_job() in jobs(ready)
 
 
+def test_the_hook_of_a_snapshotters_job_is_run_in_a_job_too(ready, make):
+    ready.unserved = set()
+    member = make.member(hooks=BOTH)
+    member["target"]["snapshotClassName"] = "fast"
+    workload = ready.at("Deployment", "front")
+    claim_volume = {"name": "data", "persistentVolumeClaim": {"claimName": "uploads"}}
+    workload["spec"]["template"]["spec"]["volumes"] = [claim_volume]
+    ready.add(workload)
+    spec = make.batch(member, driver="VolumeSnapshotter")
+    ready.add(spec, make.session())
+    settle(ready, make)
+    job = ready.at("Job", names.snapshot_job("web-1", 0))
+    ready.add(make.pod("job-pod", owner=job))
+    settle(ready, make)
+    claim(ready, "job-pod")
+    settle(ready, make)
+    ready.set_status("Pod", "job-pod", phase="Failed")
+    end_job(ready, job["metadata"]["name"], message="BackoffLimitExceeded")
+    settle(ready, make)
+    (container,) = ready.at("Job", owed_job("uploads"))["spec"]["template"]["spec"]["containers"]
+    assert not [word for word in container["args"] if word.startswith("--pod")]
+
+
 def test_two_hooks_that_are_given_up_are_both_named_and_once_each(make):
     first = hooks.with_lost(None, "Deployment a, host a", "it is gone.", make.now)
     assert hooks.with_lost(first, "Deployment a, host a", "it is gone", make.now) == first

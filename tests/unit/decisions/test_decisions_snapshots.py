@@ -102,6 +102,7 @@ def test_one_job_makes_the_snapshots_of_all_claims_of_a_target(snapped, make):
 
 
 def test_a_claim_whose_runner_has_died_has_failed(snapped, make):
+    snapped.add(make.session())
     look(snapped, make)
     found = snapped.at("BackupSession", "web-1")["status"]["targets"]
     claimed = {"runner": "gone", "runnerUID": "x", "startTime": make.stamp(make.now)}

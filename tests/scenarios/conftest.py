@@ -22,6 +22,7 @@ from reconciler.agent.surroundings import Surroundings
 from reconciler.agent.turn import Target
 from reconciler.agent.workshop import Tools
 from reconciler.api import resources as r
+from reconciler.api import restore_invoker
 from reconciler.api.resources import JsonObject
 from reconciler.cluster.client import Client
 from reconciler.decisions import catalog
@@ -77,6 +78,8 @@ class DataSide:
             return Run(self.seconds.get("create-vs", 5.0), 0, lambda: self._create_vs(pod))
         if task == "backup":
             return self._backup_run(pod, container)
+        if task == "restore" or container == names.INIT_CONTAINER:
+            return self._restore_run(pod, container)
         if "create-backupsession" in str(pod["spec"]["containers"][0].get("args")):
             failed = self.trigger_fails
             return Run(1.0, 1) if failed else Run(1.0, 0, lambda: self._trigger(pod))
@@ -155,6 +158,44 @@ class DataSide:
         found = [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
         args = [arg for item in found for arg in item.get("args") or ()]
         return next(a.partition("=")[2] for a in args if a.startswith("--target-name="))
+
+    def _restore_run(self, pod: JsonObject, container: str) -> Run:
+        """Claim and report are one write here: who claims first is the business of other tests."""
+        every = [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
+        own = next(item for item in every if item["name"] == container)
+        args = dict(arg.lstrip("-").split("=", 1) for arg in own["args"] if "=" in arg)
+        if own is not every[-1] and container != names.INIT_CONTAINER:
+            return Run(1.0)  # update-status comes after it
+        target = args["target-name"]
+        self.history.append(("restore begins", target, stamp(self.clock.now())))
+        return Run(self.seconds.get(target, 10.0), 0, lambda: self._restored(pod, args))
+
+    def _restored(self, pod: JsonObject, args: dict[str, str]) -> None:
+        target = args["target-name"]
+        claim = {
+            "runner": pod["metadata"]["name"],
+            "runnerUID": pod["metadata"]["uid"],
+            "startTime": stamp(self.clock.now()),
+        }
+        phase = "Failed" if target in self.fails else "Succeeded"
+
+        def change(obj: JsonObject) -> JsonObject | None:
+            entry = restore_invoker.reports(obj, args["target-kind"], target)
+            if entry is None or entry.get("stats") or not entry.get("hosts"):
+                return None
+            entry["hosts"] = [{**host, **claim} for host in entry["hosts"]]
+            entry["stats"] = [
+                {"hostname": host["hostname"], "phase": phase, "duration": "10s"}
+                for host in entry["hosts"]
+            ]
+            status: JsonObject = obj["status"]
+            return status
+
+        resource = next(
+            each for each in restore_invoker.RESTORE_INVOKERS if each.kind == args["invoker-kind"]
+        )
+        namespace = pod["metadata"]["namespace"]
+        self.client.update_status(resource, namespace, args["invoker-name"], change)
 
     def _report_of_pod(self, pod: JsonObject) -> None:
         for session in self.sessions():
@@ -546,6 +587,44 @@ def batch(*members: JsonObject, name: str = "web", **spec: object) -> JsonObject
     }
 
 
+def restored(kind: str, name: str) -> JsonObject:
+    """A member of a restore."""
+    found = member(kind, name)
+    target = {**found["target"], "rules": [{"snapshots": ["latest"]}]}
+    target.pop("paths", None)
+    return {"target": target, **({"task": {"name": "pvc-restore"}} if "task" in found else {})}
+
+
+def cloned(name: str) -> JsonObject:
+    """A member of a restore that makes a claim of its own."""
+    template = {"metadata": {"name": name}, "spec": claim(name)["spec"]}
+    return {"target": {"volumeClaimTemplates": [template], "rules": [{}]}}
+
+
+def restore_batch(*members: JsonObject, name: str = "back", **spec: object) -> JsonObject:
+    return {
+        "apiVersion": r.RESTORE_BATCHES.api_version,
+        "kind": "RestoreBatch",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"repository": {"name": "repo"}, "members": list(members), **spec},
+    }
+
+
+_BUILDERS = (
+    namespace,
+    secret,
+    repository,
+    workload,
+    claim,
+    database,
+    member,
+    batch,
+    restored,
+    cloned,
+    restore_batch,
+)
+
+
 @pytest.fixture
 def manifests() -> type:
     """The builders above, by name."""
@@ -553,7 +632,7 @@ def manifests() -> type:
     class Manifests:
         pass
 
-    for function in (namespace, secret, repository, workload, claim, database, member, batch):
+    for function in _BUILDERS:
         setattr(Manifests, function.__name__, staticmethod(function))
     return Manifests
 

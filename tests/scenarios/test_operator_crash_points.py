@@ -1,4 +1,4 @@
-"""The operator may die, or lose an answer, at every one of its writes: the backup ends the same.
+"""The operator may die, or lose an answer, at every one of its writes: the work ends the same.
 
 Every crash point is tried, none is sampled: an undisturbed run counts the operator's writes, and
 then each write in turn is the one at which it happens.
@@ -112,7 +112,67 @@ def outcome(shop) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize("how", ["killed before", "killed after", "refused before", "reply lost"])
+def live_through_a_restore(shop, manifests, transport) -> None:
+    """A restore of a claim, a workload and cloned claims, beside the batch of the workload."""
+    start_operator(shop, transport)
+    shop.apply(
+        manifests.workload("Deployment", "front"),
+        manifests.claim("uploads"),
+        manifests.batch(manifests.member("Deployment", "front")),
+        manifests.restore_batch(
+            manifests.restored("PersistentVolumeClaim", "uploads"),
+            manifests.restored("Deployment", "front"),
+            manifests.cloned("copy"),
+            executionOrder="Sequential",
+        ),
+    )
+    run(shop, transport, minutes=10)
+
+
+def restored(shop) -> dict[str, object]:
+    """The state of the world after a restore, whatever happened on the way."""
+    status = shop.get("RestoreBatch", "back")["status"]
+    template = shop.get("Deployment", "front")["spec"]["template"]["spec"]
+    return {
+        "phase": status["phase"],
+        "targets": [
+            (t["ref"]["name"], t["phase"], [(s["hostname"], s["phase"]) for s in t["stats"]])
+            for t in status["members"]
+        ],
+        "lock table": shop.get("Repository", "repo")["status"].get("activeRestores") or [],
+        "containers": [c["name"] for c in template["containers"]],
+        "init containers": [c["name"] for c in template["initContainers"]],
+        "pods that failed": [p for p in shop.all("Pod") if p["status"]["phase"] == "Failed"],
+        "objects": sorted(
+            (kind, obj["metadata"]["name"])
+            for kind in ("Job", "PersistentVolumeClaim", "ServiceAccount", "RoleBinding")
+            for obj in shop.all(kind)
+        ),
+        "order": [name for what, name, _ in shop.data.history if what == "restore begins"],
+    }
+
+
+WAYS = ["killed before", "killed after", "refused before", "reply lost"]
+
+
+def differences(live, look, how, writes, wanted, make_shop, manifests):  # noqa: PLR0917 -- a table
+    """What differs from ``wanted`` when each write in turn goes wrong in the way of ``how``."""
+    found = {}
+    for at in range(1, writes + 1):
+        with make_shop() as shop:
+            transport = Interrupted(shop.cluster.server, how, at)
+            live(shop, manifests, transport)
+            seen = look(shop)
+            assert transport.failed, f"write {at} was never made"
+            writes_at_rest = shop.cluster.settle()
+            if seen != wanted or writes_at_rest:
+                found[at, *transport.failed] = {
+                    key: (seen[key], wanted[key]) for key in wanted if seen[key] != wanted[key]
+                }
+    return found
+
+
+@pytest.mark.parametrize("how", WAYS)
 def test_whatever_happens_at_any_write_the_backup_ends_the_same(how, make_shop, manifests):
     with make_shop() as shop:
         calm = Interrupted(shop.cluster.server)
@@ -121,16 +181,19 @@ def test_whatever_happens_at_any_write_the_backup_ends_the_same(how, make_shop, 
     assert wanted["phase"] == "Succeeded"
     assert wanted["maintained"]
     assert calm.writes > 10
-    differences = {}
-    for at in range(1, calm.writes + 1):
-        with make_shop() as shop:
-            transport = Interrupted(shop.cluster.server, how, at)
-            live_through_a_backup(shop, manifests, transport)
-            found = outcome(shop)
-            assert transport.failed, f"write {at} was never made"
-            writes_at_rest = shop.cluster.settle()
-            if found != wanted or writes_at_rest:
-                differences[at, *transport.failed] = {
-                    key: (found[key], wanted[key]) for key in wanted if found[key] != wanted[key]
-                }
-    assert differences == {}
+    live = live_through_a_backup
+    assert differences(live, outcome, how, calm.writes, wanted, make_shop, manifests) == {}
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_whatever_happens_at_any_write_the_restore_ends_the_same(how, make_shop, manifests):
+    with make_shop() as shop:
+        calm = Interrupted(shop.cluster.server)
+        live_through_a_restore(shop, manifests, calm)
+        wanted = restored(shop)
+    assert wanted["phase"] == "Succeeded"
+    assert wanted["order"] == ["uploads", "front", "copy"]
+    assert (wanted["containers"], wanted["init containers"]) == (["app", "stash"], ["stash-init"])
+    assert calm.writes > 10
+    live = live_through_a_restore
+    assert differences(live, restored, how, calm.writes, wanted, make_shop, manifests) == {}

@@ -47,7 +47,10 @@ REMEDIES = {
         " is removed by itself and by tandem agent unlock"
     ),
     Cause.WRONG_PASSWORD: "correct RESTIC_PASSWORD in the Repository's Secret",
-    Cause.DENIED: "correct the credentials in the Secret, or the rights in the backend",
+    Cause.DENIED: (
+        "correct the credentials in the Secret, or the rights in the backend; a local one must be"
+        " writable by runtimeSettings.container.securityContext.runAsUser"
+    ),
     Cause.UNREACHABLE: "check the Repository's backend address and the network",
     Cause.DISK_FULL: "free space in the backend or the temporary directory",
     Cause.DAMAGED: "see the restic manual, Troubleshooting",
@@ -57,7 +60,10 @@ REMEDIES = {
         "see that the volume has room and that the container may write there (securityContext),"
         " then restore again"
     ),
-    Cause.INCOMPLETE: "let the backup container read them (securityContext), or exclude them",
+    Cause.INCOMPLETE: (
+        "let the container read them (runtimeSettings.container.securityContext.runAsUser),"
+        " or exclude them"
+    ),
 }
 
 

@@ -19,9 +19,11 @@ Rules of this file:
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import attrs
 import transitions
@@ -112,6 +114,35 @@ class Advance(Generic[Facts]):
     taken: tuple[Arc[Facts], ...] = ()
 
 
+@attrs.frozen
+class Look(Generic[Facts]):
+    """One question to a machine, and its answer. ``table`` and ``about`` say which one it was."""
+
+    table: Table[Facts]
+    about: str
+    state: str
+    observation: Facts
+    answer: Advance[Facts]
+
+
+_RECORDER: contextvars.ContextVar[list[Look[Any]] | None] = contextvars.ContextVar(
+    "looks", default=None
+)
+
+
+@contextlib.contextmanager
+def recorded() -> Iterator[list[Look[Any]]]:
+    """Every advance of a machine in this context, in order: so a decision can be explained by
+    making it, and the explanation cannot differ from it.
+    """
+    looks: list[Look[Any]] = []
+    token = _RECORDER.set(looks)
+    try:
+        yield looks
+    finally:
+        _RECORDER.reset(token)
+
+
 class _Model:
     """What ``transitions`` moves: the flyweight needs only its state."""
 
@@ -178,12 +209,36 @@ class Table(Generic[Facts]):
         for values in itertools.product(*(validation.values_of(field) for field in fields)):
             yield self.observation(**dict(zip(names, values, strict=True)))
 
-    def advance(self, state: str, observation: Facts) -> Advance[Facts]:
-        """See :func:`advance`. Each answer is computed once: there are finitely many."""
+    def advance(self, state: str, observation: Facts, *, about: str = "") -> Advance[Facts]:
+        """See :func:`advance`. Each answer is computed once: there are finitely many.
+
+        ``about`` says for :func:`recorded` whose machine it is, where an object has several.
+        """
         known = self._known.get((state, observation))
         if known is None:
             known = self._known[state, observation] = self._advance(state, observation)
+        looks = _RECORDER.get()
+        if looks is not None:
+            looks.append(Look(self, about, state, observation, known))
         return known
+
+    def missing(self, arc: Arc[Facts], observation: Facts) -> dict[str, object]:
+        """The fewest facts, with their values, that would have to be otherwise for an arc.
+
+        Nothing when its guard holds already. There is always an answer: validation sees to it
+        that every guard can hold.
+        """
+        names = [field.name for field in attrs.fields(self.observation)]
+
+        def different(other: Facts) -> list[str]:
+            return [name for name in names if getattr(other, name) != getattr(observation, name)]
+
+        def distance(other: Facts) -> tuple[int, list[int]]:
+            changed = different(other)  # of two equally near, the facts that are declared first
+            return len(changed), [names.index(name) for name in changed]
+
+        nearest = min((each for each in self.observations() if arc.guard(each)), key=distance)
+        return {name: getattr(nearest, name) for name in different(nearest)}
 
     def _advance(self, state: str, observation: Facts) -> Advance[Facts]:
         self.state(state)

@@ -18,6 +18,7 @@ from reconciler.cli import (
     agent,
     crds,
     diagram,
+    explain,
     pause,
     plan,
     restore,
@@ -75,6 +76,7 @@ app.command("resume")(pause.resume)
 app.command("snapshots")(snapshots.snapshots)
 app.command("restore")(restore.restore)
 app.command("unlock")(unlock.unlock)
+app.command("explain")(explain.explain)
 app.command("crds")(crds.crds)
 app.command("diagram")(diagram.diagram)
 app.command("agent", context_settings=agent.FORWARD, add_help_option=False)(agent.agent)

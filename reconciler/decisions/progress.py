@@ -156,7 +156,9 @@ def advance(session: Session, entry: JsonObject, *, turn: bool) -> Step:
         _facts(session, target, entry, seen, stats, turn),
         hooks_settled=not any(each.owed for each in hooks),
     )
-    phase = target_machine.TABLE.advance(entry.get("phase", target_machine.PENDING), facts).state
+    stored = entry.get("phase", target_machine.PENDING)
+    about = f"{entry['ref'].get('kind')} {entry['ref'].get('name')}"
+    phase = target_machine.TABLE.advance(stored, facts, about=about).state
     found = _entry(session, entry, target, phase, seen, stats)
     if hooks:
         found["hosts"] = [each.claim for each in hooks]
@@ -227,7 +229,9 @@ def _host(
         deadline_passed=session.is_late_for(claim),
         report=report,
     )
-    state = host_machine.TABLE.advance(host_machine.PENDING, observation).state
+    state = host_machine.TABLE.advance(
+        host_machine.PENDING, observation, about=f"host {claim['hostname']}"
+    ).state
     return _Host(claim["hostname"], claim, runner, state, overdue_at, job)
 
 

@@ -17,9 +17,9 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted((*ROOT.glob("reconciler/**/*.py"), *ROOT.glob("statemachines/**/*.py")))
 PURE = {"attrs", "transitions", "statemachines", "__future__"}
 PURE_STANDARD = {
-    "abc", "argparse", "collections", "copy", "dataclasses", "datetime", "difflib", "enum",
-    "functools", "heapq", "itertools", "math", "operator", "pathlib", "re", "string", "sys",
-    "textwrap", "types", "typing",
+    "abc", "argparse", "collections", "contextlib", "contextvars", "copy", "dataclasses",
+    "datetime", "difflib", "enum", "functools", "heapq", "itertools", "math", "operator",
+    "pathlib", "re", "string", "sys", "textwrap", "types", "typing",
 }  # fmt: skip
 FRAGMENT = re.compile(r"^(\+[a-z0-9-]+|\d+)\.(breaking|feature|fix|doc)(\.\d+)?\.md$")
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from reconciler.api.repository import Repository
-from reconciler.api.resources import PERSISTENT_VOLUME_CLAIMS, JsonObject
-from reconciler.api.restore import RestoreTarget
+from reconciler.api.resources import APP_BINDINGS, PERSISTENT_VOLUME_CLAIMS, JsonObject
+from reconciler.api.restore import RestoreMember, RestoreTarget
 from reconciler.api.restore_invoker import ORDINAL, RestoreInvoker
 from reconciler.errors import Fault
 from reconciler.manifests import functions as variables
@@ -77,10 +77,16 @@ def restore(
         invoker.namespace,
         own,
         obj,
-        security.with_defaults(pod, image, as_root=True),
+        security.with_defaults(pod, image, as_root=_writes_files(member)),
         deadline_seconds=deadline_seconds,
     )
     return jobs.Built(job, claim, resolved.faults)
+
+
+def _writes_files(member: RestoreMember) -> bool:
+    """Only root may give files back to their owners; a database is reached by its client."""
+    target = member.target or RestoreTarget()
+    return target.ref.kind != APP_BINDINGS.kind
 
 
 def claims(invoker: RestoreInvoker, index: int, ordinal: str) -> tuple[JsonObject, ...]:

@@ -11,11 +11,29 @@ from reconciler.api.decoding import decode
 from reconciler.api.invoker import decode_invoker
 from reconciler.api.repository import Repository
 from reconciler.api.resources import CRON_JOBS
+from reconciler.api.restore_invoker import decode_restore
 from reconciler.api.runtime import RuntimeSettings
-from reconciler.manifests import catalog, cron_job, injection, installation, jobs, security, sidecar
+from reconciler.manifests import (
+    catalog,
+    cron_job,
+    hook_jobs,
+    init_container,
+    injection,
+    installation,
+    jobs,
+    restore_jobs,
+    security,
+    sidecar,
+    webhook,
+)
 
 IMAGE = "registry.example/tandem:1"
 OTHER = "registry.example/addon:1"
+# what the standard lets a container add under baseline
+BASELINE = {
+    "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD",
+    "NET_BIND_SERVICE", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
+}  # fmt: skip
 VOLUMES = {
     "configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim",
     "projected", "secret",
@@ -106,6 +124,13 @@ def workload(**pod):
     }
 
 
+SESSION = {
+    "apiVersion": "stash.appscode.com/v1beta1",
+    "kind": "BackupSession",
+    "metadata": {"name": "web-1", "namespace": "shop", "uid": "s"},
+}
+
+
 def trigger(settings=None):
     made = cron_job.build(
         invoker(settings=settings), resource=CRON_JOBS, image=IMAGE, suspended=False
@@ -146,7 +171,7 @@ def backup(settings=None, task="pvc-backup", functions=None):
         invoker(settings=settings, task=task),
         0,
         repository(),
-        session={"apiVersion": "v1", "kind": "X", "metadata": {"name": "web-1", "uid": "s"}},
+        session=SESSION,
         host="host-0",
         task=tasks[task],
         functions={**built_in, **(functions or {})},
@@ -156,11 +181,74 @@ def backup(settings=None, task="pvc-backup", functions=None):
     return made.job["spec"]["template"]["spec"]
 
 
+def snapshot(settings=None):
+    made = jobs.snapshots(
+        invoker(settings=settings), 0, session=SESSION, image=IMAGE, deadline_seconds=60
+    )
+    return made["spec"]["template"]["spec"]
+
+
+def hook(settings=None):
+    own = decode(RuntimeSettings, settings) if settings else None
+    owner = hook_jobs.Owner(SESSION, "BackupBatch", "web", own)
+    made = hook_jobs.of_whole(owner, "pre", "preBackup", image=IMAGE, seconds=60)
+    return made["spec"]["template"]["spec"]
+
+
+def restoring(ref, settings=None):
+    own = {"runtimeSettings": settings} if settings else {}
+    return {
+        "apiVersion": "stash.appscode.com/v1beta1",
+        "kind": "RestoreSession",
+        "metadata": {"name": "back", "namespace": "shop", "uid": "x"},
+        "spec": {
+            "repository": {"name": "repo"},
+            "target": {"ref": ref, "rules": [{"paths": ["/data"]}]},
+            **own,
+        },
+    }
+
+
+CLAIM = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "name": "data"}
+DATABASE = {"apiVersion": "appcatalog.appscode.com/v1alpha1", "kind": "AppBinding", "name": "db"}
+
+
+def restore_job(task="pvc-restore", ref=None, settings=None):
+    obj = restoring(ref or CLAIM, settings)
+    made = restore_jobs.restore(
+        decode_restore(obj),
+        0,
+        repository(),
+        obj=obj,
+        host="host-0",
+        ordinal=None,
+        task=next(each for each in catalog.tasks() if each["metadata"]["name"] == task),
+        functions={each["metadata"]["name"]: each for each in catalog.functions(IMAGE)},
+        image=IMAGE,
+        deadline_seconds=60,
+    )
+    return made.job["spec"]["template"]["spec"]
+
+
+def before(settings=None, **pod):
+    ref = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    made = init_container.part(
+        workload(**pod),
+        restore=decode_restore(restoring(ref, settings)),
+        index=0,
+        repository=repository(),
+        image=IMAGE,
+    )
+    return {**made.pod, "containers": made.pod["initContainers"]}
+
+
 def context(pod):
     return pod["containers"][0]["securityContext"]
 
 
-EVERY_BUILDER = pytest.mark.parametrize("build", [trigger, beside, of_repository, backup])
+EVERY_BUILDER = pytest.mark.parametrize(
+    "build", [trigger, beside, of_repository, backup, snapshot, hook]
+)
 
 
 def container_settings(**given):
@@ -172,13 +260,51 @@ def test_where_the_user_says_nothing_a_pod_fulfils_the_restricted_profile(build)
     assert list(violations(build())) == []
 
 
-@pytest.mark.parametrize("task", [each["metadata"]["name"] for each in catalog.tasks()])
-def test_so_does_the_job_of_each_task_that_is_built_in(task):
+TASKS = [each["metadata"]["name"] for each in catalog.tasks()]
+
+
+@pytest.mark.parametrize("task", [name for name in TASKS if name.endswith("-backup")])
+def test_so_does_the_job_of_each_task_that_takes_a_backup(task):
     assert list(violations(backup(task=task))) == []
 
 
-def test_so_does_the_operator_itself():
-    assert list(violations(installation.deployment()["spec"]["template"]["spec"])) == []
+DATABASES = [name for name in TASKS if name.endswith("-restore") and name != "pvc-restore"]
+
+
+@pytest.mark.parametrize("task", DATABASES)
+def test_so_does_the_restore_of_a_database_which_is_written_to_through_its_client(task):
+    assert list(violations(restore_job(task, DATABASE))) == []
+
+
+@pytest.mark.parametrize("build", [restore_job, before])
+def test_a_restore_of_files_runs_as_root_within_the_baseline_profile(build):
+    found = build()
+    for each in (*found["initContainers"], *found["containers"]):
+        own = each["securityContext"]
+        assert own["runAsUser"] == 0
+        assert set(own["capabilities"]["add"]) <= BASELINE
+    assert {problem.partition(": ")[2] for problem in violations(found)} == {
+        "runAsNonRoot",
+        "runAsUser",
+        "capabilities.add",
+    }
+
+
+@pytest.mark.parametrize("build", [restore_job, before])
+def test_a_restore_of_files_fulfils_the_restricted_profile_for_a_user_who_is_named(build):
+    own = container_settings(runAsUser=1000)
+    assert list(violations(build(settings=own))) == []
+
+
+def test_an_init_container_keeps_no_pod_out_of_a_namespace_that_lets_the_application_in():
+    assert list(violations(before(securityContext={"runAsNonRoot": True}))) == []
+    assert list(violations(before(containers=[app(runAsNonRoot=True)]))) == []
+
+
+def test_so_do_the_operator_and_its_webhook():
+    (webhooks,) = [each for each in webhook.objects() if each["kind"] == "Deployment"]
+    for each in (installation.deployment(), webhooks):
+        assert list(violations(each["spec"]["template"]["spec"])) == []
 
 
 def test_every_module_that_makes_a_pod_gives_it_its_security_contexts():

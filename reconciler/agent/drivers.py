@@ -37,8 +37,9 @@ def mysql(login: Login, arguments: Sequence[str]) -> Dump:
 
 
 def mysql_restore(login: Login, arguments: Sequence[str]) -> Dump:
-    """The client stops at the first error."""
-    return _mysql(login, ("mariadb", "mysql"), arguments)
+    """The client stops at the first error; MariaDB's would show the statement, so users' data."""
+    quiet = "--loose-skip-print-query-on-error"
+    return _mysql(login, ("mariadb", "mysql"), (quiet, *arguments))
 
 
 def _mysql(login: Login, tools: tuple[str, ...], arguments: Sequence[str]) -> Dump:

@@ -86,6 +86,8 @@ def load(source: BinaryIO, real: Real) -> int:
 
     Raises Refused, RedisError, OSError.
     """
+    with real.connect(0) as target:
+        target.ping()  # a wrong login is told before the dump is read
     with Path(_RDB).open("wb") as file:
         shutil.copyfileobj(source, file)
     server = _start()

@@ -16,10 +16,13 @@ import attrs
 import pytest
 
 from reconciler.agent import database, drivers, dumps
+from reconciler.agent.restic import Command, Restic
 from reconciler.agent.runner import Stop
+from reconciler.agent.selection import Order
 from reconciler.agent.surroundings import Surroundings
 from reconciler.agent.workshop import Tools, open_workshop
 from reconciler.api.resources import APP_BINDINGS, JsonObject, Resource
+from reconciler.api.restore import Rule
 from reconciler.engine.clock import SystemClock
 from reconciler.errors import InvalidObject, NotFound, TerminalError
 
@@ -118,6 +121,11 @@ def taken(tools: Tools, objects: Objects, arguments: str = "") -> Any:
     return database.dump(drivers.MYSQL, source(tools, arguments=arguments), objects, None)
 
 
+def given_back(tools: Tools, objects: Objects, order: Order, arguments: str = "") -> Any:
+    own = source(tools, arguments=arguments)
+    return database.load(drivers.MYSQL, own, objects, order)
+
+
 def test_a_table_is_dumped_and_comes_back_whole(mariadb, tools, tmp_path) -> None:
     rows = ",".join(f"({n}, 'post {n}')" for n in range(500))
     mariadb.sql("CREATE DATABASE blog; CREATE TABLE blog.posts (id INT, title VARCHAR(99));")
@@ -129,10 +137,54 @@ def test_a_table_is_dumped_and_comes_back_whole(mariadb, tools, tmp_path) -> Non
     assert report.stats.snapshots[0].path == "/dumpfile.sql"
     before = mariadb.sql("SELECT * FROM blog.posts ORDER BY id")
     mariadb.sql("DROP DATABASE blog;")
-    dump = shop.runner.run(shop.restic._call("dump", "latest", "/dumpfile.sql"))
-    mariadb.sql(dump.stdout)
+    load, _ = given_back(tools, Objects(mariadb.port), Order("app-db", Rule(snapshots=("latest",))))
+    assert load(shop, "app-db", None).stats.error == ""
     assert mariadb.sql("SELECT * FROM blog.posts ORDER BY id") == before
     assert len(before.splitlines()) == 500
+
+
+def test_a_dump_of_another_host_goes_where_the_rule_says(mariadb, tools, tmp_path) -> None:
+    mariadb.sql("CREATE DATABASE one; CREATE TABLE one.t (id INT); INSERT INTO one.t VALUES (7);")
+    work, secrets = taken(tools, Objects(mariadb.port), "--databases one")
+    shop = workshop(tools, tmp_path, secrets)
+    assert work(shop, "app-db", None).stats.error == ""
+    mariadb.sql("DROP DATABASE one;")
+    own, other = Order("other", Rule()), Order("other", Rule(source_host="app-db"))
+    load, _ = given_back(tools, Objects(mariadb.port), own)
+    assert "no snapshot of host other with /dumpfile.sql" in load(shop, "other", None).stats.error
+    load, _ = given_back(tools, Objects(mariadb.port), other)
+    assert load(shop, "other", None).stats.error == ""
+    assert mariadb.sql("SELECT * FROM one.t") == "7\n"
+
+
+def test_a_client_that_fails_fails_the_host_and_says_why(mariadb, tools, tmp_path, caplog) -> None:
+    caplog.set_level("DEBUG")
+    shop = workshop(tools, tmp_path, (CANARY,))
+    bad = Command(("printf", "%s", "SELECT 1; SELECT * FROM no.where; " + "-- filler\n" * 9999))
+    assert shop.runner.pipe(
+        bad, shop.restic.backup_stdin("dumpfile.sql", host="app-db")
+    ).consumer.ok
+    load, _ = given_back(tools, Objects(mariadb.port), Order("app-db", Rule()))
+    report = load(shop, "app-db", None)
+    assert report.stats.phase == "Failed"
+    assert report.stats.error.startswith("mariadb failed: ERROR 1146 (42S02) at line 1:")
+    assert CANARY not in report.stats.error + caplog.text
+
+
+def test_a_repository_that_fails_leaves_the_client_without_an_end_of_its_input(
+    mariadb, tools, tmp_path, monkeypatch
+) -> None:
+    """Half a dump must not look like a whole one to the database."""
+    mariadb.sql("CREATE DATABASE half2;")
+    shop = workshop(tools, tmp_path, (CANARY,))
+    whole = Command(("echo", "CREATE TABLE half2.t (id INT)"))
+    storing = shop.restic.backup_stdin("dumpfile.sql", host="app-db")
+    assert shop.runner.pipe(whole, storing).consumer.ok
+    dying = Command(("sh", "-c", "echo 'CREATE TABLE half2.t (id'; exec restic dump no such"))
+    monkeypatch.setattr(Restic, "dump", lambda *_: dying)
+    load, _ = given_back(tools, Objects(mariadb.port), Order("app-db", Rule()))
+    assert "reading snapshot" in load(shop, "app-db", None).stats.error
+    assert mariadb.sql("SHOW TABLES IN half2") == ""
 
 
 def test_a_wrong_login_fails_the_host_without_a_snapshot_and_without_the_password(

@@ -173,6 +173,13 @@ class Place:
         """The workload, once all its pods are of its present template and ready."""
         return self.becomes(kind, name, _rolled_out, "is rolled out")
 
+    def set_up(self, *phases: str, batch: str = "shop", repository: str = "shop") -> None:
+        """Once the operator has done for the batch what is done before sessions."""
+        wanted = phases or ("Scheduled", "Succeeded", "Failed")
+        self.becomes("BackupBatch", batch, lambda o: phase(o) in wanted, "is set up")
+        if not phases:
+            self.becomes("Repository", repository, lambda o: phase(o) == "Ready", "is ready")
+
     def ready_pod(self, app: str) -> str:
         """The name of a workload's pod, once there is one that is ready."""
 

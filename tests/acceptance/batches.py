@@ -65,3 +65,28 @@ def http(method: str, path: str, host: str = "") -> JsonObject:
     """A hook that sends a request to the member's pod, or to ``host``."""
     where = {"host": host} if host else {}
     return {method: {"scheme": "HTTP", "path": path, "port": 8080, **where}}
+
+
+def back(kind: str, name: str, *rules: JsonObject, **more: object) -> JsonObject:
+    """A member of a restore: what was backed up by ``name`` goes back to where it came from."""
+    target: JsonObject = {"alias": name, "ref": ref(kind, name), "rules": list(rules or ({},))}
+    if kind == "PersistentVolumeClaim":
+        return {"task": {"name": "pvc-restore"}, "target": target, **more}
+    if kind == "AppBinding":
+        return {"target": target, **more}
+    target["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
+    return {"target": target, **more}
+
+
+def restore(*members: JsonObject, name: str = "back", **more: object) -> JsonObject:
+    return {
+        "apiVersion": r.RESTORE_BATCHES.api_version,
+        "kind": "RestoreBatch",
+        "metadata": {"name": name},
+        "spec": {
+            "repository": {"name": "shop"},
+            "timeOut": "5m",
+            "members": list(members),
+            **more,
+        },
+    }

@@ -1,4 +1,4 @@
-"""Stash's own scenarios of batches, by name: many kinds of targets, pause, and what may go wrong."""
+"""Stash's own scenarios of batches, by name: many kinds of targets, pause, what may go wrong."""
 
 from __future__ import annotations
 

@@ -132,6 +132,8 @@ class BackupSessionStatus:
     """When a failed session is tried again, by another session; unset: it is not."""
     retried: bool | None = None
     """Whether that other session has been made."""
+    repository: str = ""
+    """The Repository that it was let into; its invoker may name another one by now."""
     conditions: tuple[Condition, ...] = ()
     targets: tuple[TargetStatus, ...] = ()
 

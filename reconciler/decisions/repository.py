@@ -11,11 +11,13 @@ cannot starve sessions, because each finished session makes it due at most once.
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Iterable, Iterator
 
 import attrs
 
 from reconciler.api import conditions as c
+from reconciler.api.decoding import encode
 from reconciler.api.repository import Repository
 from reconciler.api.resources import (
     BACKUP_SESSIONS,
@@ -175,6 +177,9 @@ def due(view: View, repository: JsonObject, users: Iterable[JsonObject]) -> Iter
 
 
 def _is_due(view: View, repository: JsonObject, session: JsonObject) -> bool:
+    used = world.status_of(session).get("repository") or world.name_of(repository)
+    if used != world.name_of(repository):
+        return False  # its invoker has named another one since
     if world.terminating(session) or is_maintained(repository, session):
         return False
     job = maintenance_job(view, repository, session)
@@ -261,7 +266,20 @@ def _initialize(view: View, seen: World, settings: Settings) -> list[Write]:
     if seen.init is None or seen.typed is None or seen.init_job is not None:
         return []
     runtime = _settings_of(next(iter(seen.invokers), None))
-    return _job_writes(view, seen.typed, seen, Work(seen.init, INIT_DEADLINE, runtime), settings)
+    errand = attrs.evolve(seen.init, annotations={labels.SETTINGS: _fingerprint(runtime)})
+    return _job_writes(view, seen.typed, seen, Work(errand, INIT_DEADLINE, runtime), settings)
+
+
+def _fingerprint(runtime: RuntimeSettings | None) -> str:
+    found = encode(runtime) if runtime else {}
+    return names.digest(json.dumps(found, sort_keys=True))
+
+
+def _is_outdated(seen: World, job: JsonObject) -> bool:
+    """Whether an initialisation has not succeeded and would be tried with other settings now."""
+    told = (job["metadata"].get("annotations") or {}).get(labels.SETTINGS)
+    wanted = _fingerprint(_settings_of(next(iter(seen.invokers), None)))
+    return runs.finished(job) != "Complete" and bool(seen.invokers) and told not in (None, wanted)
 
 
 def _maintain(view: View, seen: World, settings: Settings) -> list[Write]:
@@ -320,7 +338,11 @@ def _settings_of(invoker: JsonObject | None) -> RuntimeSettings | None:
 
 def _retry(seen: World, phase: str, now: dt.datetime) -> tuple[dt.datetime | None, list[Write]]:
     """When a failed initialisation is tried again, and the deletion that makes room for it."""
-    if phase != machine.FAILED or seen.init_job is None:
+    if phase not in (machine.INITIALIZING, machine.FAILED) or seen.init_job is None:
+        return None, []
+    if _is_outdated(seen, seen.init_job):
+        return None, [_delete(seen.init_job)]
+    if phase != machine.FAILED:
         return None, []
     failed = runs.failed_at(seen.init_job)
     again = (dt.datetime.fromisoformat(failed) if failed else now) + INIT_RETRY

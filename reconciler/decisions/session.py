@@ -20,6 +20,7 @@ from reconciler.api.invoker import Invoker
 from reconciler.api.repository import Repository
 from reconciler.api.resources import BACKUP_SESSIONS, JsonObject, Key
 from reconciler.decisions import (
+    adopting,
     backup_work,
     conditions,
     hooks,
@@ -36,10 +37,9 @@ from reconciler.decisions import (
 )
 from reconciler.decisions.conditions import Condition
 from reconciler.decisions.owed_hooks import Owed
-from reconciler.decisions.plan import Apply, EventIntent, Plan, Settings, Status, View, Write
+from reconciler.decisions.plan import EventIntent, Plan, Settings, Status, View, Write
 from reconciler.decisions.progress import Session, Step, Words, Work
 from reconciler.decisions.skipping import Reason
-from reconciler.manifests import labels
 from reconciler.manifests.hook_jobs import Owner
 from statemachines import session as machine
 
@@ -178,7 +178,7 @@ def _advance(seen: World, view: View, now: dt.datetime, settings: Settings) -> P
     phase = machine.TABLE.advance(_known(seen), facts).state
     status = _status(seen, phase, outcome, steps, now)
     writes: list[Write] = [
-        *_adopted(seen),
+        *adopting.adopted(seen.obj, seen.invoker, seen.typed),
         *(write for step in steps for write in step.writes),
         *pre.writes,
         *outcome.post.writes,
@@ -340,31 +340,6 @@ def _facts(seen: World, outcome: _Outcome, *, allowed: bool) -> machine.Observat
     )
 
 
-def _adopted(seen: World) -> Iterator[Apply]:
-    """A session made by hand gets the labels and the owner that ``create-backupsession`` gives."""
-    if seen.typed is None or seen.invoker is None or world.terminating(seen.invoker):
-        return
-    meta = seen.obj["metadata"]
-    wanted = labels.of_invoker(seen.typed.kind, seen.typed.name)
-    present = meta.get("labels") or {}
-    owned = labels.controller_uid(seen.obj) is not None
-    if owned and all(present.get(key) == value for key, value in wanted.items()):
-        return
-    owner = {} if owned else {"ownerReferences": [encode(seen.typed.owner_reference())]}
-    adopted = {
-        "apiVersion": seen.obj["apiVersion"],
-        "kind": seen.obj["kind"],
-        "metadata": {
-            "name": meta["name"],
-            "namespace": meta["namespace"],
-            "uid": meta["uid"],
-            "labels": wanted,
-            **owner,
-        },
-    }
-    yield Apply(BACKUP_SESSIONS, adopted, create=False)
-
-
 def _wake(
     seen: World, phase: str, looks: Sequence[dt.datetime], now: dt.datetime
 ) -> dt.datetime | None:
@@ -396,6 +371,7 @@ def _status(
     found = {
         **seen.status,
         "phase": phase,
+        "repository": _used(seen, phase),
         "sessionDeadline": conditions.timestamp(seen.deadline),
         "sessionDuration": _duration(seen, phase, now),
         "conditions": conditions.merged(stored, own, now, foreign=foreign),
@@ -403,6 +379,13 @@ def _status(
         "nextRetry": retry.announced(_case(seen), now) if failed else "",
     }
     return {key: value for key, value in found.items() if value not in (None, "", [])}
+
+
+def _used(seen: World, phase: str) -> str:
+    """Fixed when it starts: what it writes is there, and is maintained there."""
+    known = str(seen.status.get("repository") or "")
+    begins = phase == machine.RUNNING and seen.repository is not None
+    return known or (world.name_of(seen.repository) if begins and seen.repository else "")
 
 
 def _duration(seen: World, phase: str, now: dt.datetime) -> str:

@@ -185,14 +185,13 @@ def sessions_of(view: View, namespace: str, kind: str, name: str) -> list[JsonOb
 
 
 def has_begun(view: View, session: JsonObject) -> bool:
-    """Whether the session runs, or a Repository has let it in."""
+    """Whether the session runs, or the Repository of its invoker has let it in."""
     if phase_of(session) == "Running":
         return True
-    namespace, name = session["metadata"]["namespace"], name_of(session)
-    return any(
-        name in (status_of(obj).get("activeSessions") or ())
-        for obj in view.list(REPOSITORIES, namespace)
-    )
+    namespace = session["metadata"]["namespace"]
+    asks = invoker(view, namespace, *session_invoker(session))
+    found = repository(view, namespace, repository_name(asks)) if asks else None
+    return bool(found and name_of(session) in (status_of(found).get("activeSessions") or ()))
 
 
 def awaits_retry(session: JsonObject) -> bool:

@@ -474,3 +474,46 @@ def test_a_second_look_writes_nothing(usable, make):
     usable.add(make.session())
     settle(usable, make)
     assert not decide(usable, make).writes
+
+
+# -- what changes meanwhile -----------------------------------------------------------------------
+
+
+def test_mended_settings_make_another_initialisation_at_once(wanted, make):
+    settle(wanted, make)
+    (first,) = jobs_of(wanted, "init")
+    pod = {"serviceAccountName": "backup"}
+    wanted.set_spec("BackupBatch", "web", runtimeSettings={"pod": pod})
+    settle(wanted, make)
+    (second,) = jobs_of(wanted, "init")
+    assert second["metadata"]["name"] == first["metadata"]["name"]
+    assert second["spec"]["template"]["spec"]["serviceAccountName"] == "backup"
+    end(wanted, second, "Failed", lastTransitionTime=make.stamp(make.now))
+    settle(wanted, make)
+    assert status(wanted)["phase"] == "Failed"
+    wanted.set_spec("BackupBatch", "web", runtimeSettings={"pod": {"nodeName": "n2"}})
+    settle(wanted, make)
+    assert status(wanted)["phase"] == "Initializing"
+    (third,) = jobs_of(wanted, "init")
+    assert third["spec"]["template"]["spec"]["nodeName"] == "n2"
+
+
+def test_other_settings_do_not_initialise_again_what_is_initialised(usable, make):
+    (before,) = jobs_of(usable, "init")
+    usable.set_spec("BackupBatch", "web", runtimeSettings={"pod": {"nodeName": "n2"}})
+    settle(usable, make)
+    assert jobs_of(usable, "init") == [before]
+    assert status(usable)["phase"] == "Ready"
+
+
+def test_a_session_is_maintained_where_its_snapshots_are(usable, make):
+    stat = {"hostname": "host-0", "phase": "Succeeded"}
+    target = {"ref": {"kind": "Deployment", "name": "front"}, "stats": [stat]}
+    done = {"phase": "Succeeded", "targets": [target]}
+    usable.add(make.session(status={**done, "repository": "another"}))
+    settle(usable, make)
+    assert status(usable)["phase"] == "Ready"
+    assert not jobs_of(usable, "maintain")
+    usable.add(make.session(status={**done, "repository": "repo"}))
+    settle(usable, make)
+    assert jobs_of(usable, "maintain")

@@ -217,3 +217,24 @@ def test_a_session_whose_maintenance_has_no_job_yet_is_left_alone(ready, make):
 def test_deciding_twice_gives_the_same_plan(running, make):
     assert decide(running, make) == decide(running, make)
     assert sidecar.SLOT.mark_of(running.at("Pod", "front-1")) == MARK
+
+
+def test_the_repository_of_a_session_is_fixed_when_it_starts(running, make):
+    decide_and_carry_out(running, make)
+    assert status(running)["repository"] == "repo"
+    other = make.repository(phase="Ready")
+    other["metadata"]["name"] = "other"
+    running.add(other)
+    running.set_spec("BackupBatch", "web", repository={"name": "other"})
+    decide_and_carry_out(running, make)
+    assert status(running)["repository"] == "repo"
+
+
+def test_a_session_that_waits_or_is_skipped_has_no_repository(ready, make):
+    ready.add(make.batch(paused=True), make.session(slot=True))
+    decide_and_carry_out(ready, make)
+    assert "repository" not in status(ready)
+
+
+def decide_and_carry_out(view, make):
+    view.carry_out(decide(view, make))

@@ -9,6 +9,7 @@ alive, and its lock stays until restic calls it stale.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Iterator
 
@@ -17,9 +18,10 @@ import attrs
 from reconciler.agent.parsing import Lock
 from reconciler.agent.turn import dict_of, status_of
 from reconciler.api.resources import BACKUP_SESSIONS, PODS, JsonObject
+from reconciler.api.restore_invoker import RESTORE_INVOKERS
 from reconciler.cluster.port import Port
 from reconciler.errors import NotFound, TandemError
-from reconciler.manifests.names import SIDECAR
+from reconciler.manifests.names import INIT_CONTAINER, SIDECAR
 
 _REPOSITORY_JOBS = ("stash-init-", "stash-maintain-")
 _FINISHED = ("Succeeded", "Failed")
@@ -64,14 +66,21 @@ class Owners:
         return any(claimed <= taken for claimed in self._claims(lock.host))
 
     def _claims(self, runner: str) -> Iterator[dt.datetime]:
-        """When a pod of this name has claimed hosts, at the earliest."""
-        for session in self.port.list(BACKUP_SESSIONS, self.namespace).items:
+        """When a pod of this name has claimed hosts of backups or restores, at the earliest."""
+        for session in self._sessions():
             began = session["metadata"].get("creationTimestamp", "")
-            for entry in status_of(session).get("targets") or ():
+            status = status_of(session)
+            for entry in status.get("targets") or status.get("members") or (status,):
                 for claim in entry.get("hosts") or ():
                     texts = [began] if runner in (claim.get("earlierRunners") or ()) else []
                     texts += [claim.get("startTime", "")] if claim.get("runner") == runner else []
                     yield from (moment for text in texts if (moment := _moment(text)))
+
+    def _sessions(self) -> Iterator[JsonObject]:
+        """What cannot be listed proves nothing, and what can be may still prove something."""
+        for resource in (BACKUP_SESSIONS, *RESTORE_INVOKERS):
+            with contextlib.suppress(TandemError):
+                yield from self.port.list(resource, self.namespace).items
 
     def _is_dead(self, lock: Lock) -> bool:
         try:
@@ -88,11 +97,13 @@ def _starts(pod: JsonObject) -> Iterator[dt.datetime]:
     """Moments before which nothing can have run that still runs.
 
     The pod's own making (a StatefulSet's pod is made anew under its name), and the last start of
-    the sidecar: what an earlier process of that container held, it holds no more.
+    our container in it: what an earlier process of that container held, it holds no more.
     """
     texts = [pod["metadata"].get("creationTimestamp", "")]
-    for status in status_of(pod).get("containerStatuses") or ():
-        if status.get("name") == SIDECAR:
+    state = status_of(pod)
+    known = (*(state.get("containerStatuses") or ()), *(state.get("initContainerStatuses") or ()))
+    for status in known:
+        if status.get("name") in (SIDECAR, INIT_CONTAINER):
             running = dict_of(dict_of(status.get("state")).get("running"))
             texts.append(running.get("startedAt", ""))
     yield from (moment for text in texts if (moment := _moment(text)) is not None)

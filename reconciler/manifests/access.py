@@ -109,6 +109,7 @@ _REPORT = [
     _rule("learn of new sessions", STASH, ["backupsessions"], ["get", "list", "watch"]),
     _rule("claim a host and report it", STASH, ["backupsessions/status"], ["get", "update"]),
     _rule("learn where the backups go", STASH, ["repositories"], ["get"]),
+    _rule("tell whose lock is in the way", STASH, _RESTORES, ["list"]),
     _rule("tell whether another runner, or a lock's owner, is dead", "", ["pods"], ["get"]),
     _rule("tell the user what happened", "", ["events"], ["create", "patch"]),
 ]
@@ -122,7 +123,7 @@ _RESTORE = [
         ["get", "update"],
     ),
     _rule("learn where the backups are", STASH, ["repositories"], ["get"]),
-    _rule("find the paths that were backed up", STASH, _INVOKERS, ["get", "list"]),
+    _rule("tell whose lock is in the way", STASH, ["backupsessions"], ["list"]),
     _rule("tell whether another runner, or a lock's owner, is dead", "", ["pods"], ["get"]),
     _rule("tell the user what happened", "", ["events"], ["create", "patch"]),
 ]

@@ -15,7 +15,7 @@ from reconciler.agent.parsing import Lock
 from reconciler.agent.runner import Runner
 from reconciler.agent.workshop import open_workshop
 from reconciler.api import resources as r
-from reconciler.errors import ApiUnavailable
+from reconciler.errors import ApiUnavailable, Forbidden
 
 TAKEN = "2026-03-01T03:00:07.123456789Z"
 
@@ -94,6 +94,42 @@ def test_a_pod_that_has_lost_its_claim_to_another_holds_no_lock(cluster, make) -
     owners = Owners(cluster.port, "demo")
     assert owners.is_gone(lock(taken=began.replace("Z", ".5Z")))
     assert not owners.is_gone(lock(taken="2001-01-01T00:00:00Z"))
+
+
+@pytest.mark.parametrize("kind", ["session", "batch"])
+def test_the_pod_of_a_restore_is_ours_too(cluster, kind) -> None:
+    claim = {"hostname": "host-0", "runner": "web-1", "runnerUID": "u",
+             "startTime": "2026-03-01T03:00:00Z"}  # fmt: skip
+    ref = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    target = {"ref": ref, "rules": [{"snapshots": ["latest"]}]}
+    spec = {"repository": {"name": "repo"}}
+    if kind == "session":
+        spec |= {"target": target}
+        status = {"phase": "Running", "targetPhase": "Running", "hosts": [claim]}
+    else:
+        spec |= {"members": [{"target": target}]}
+        status = {"phase": "Running", "members": [{"ref": ref, "hosts": [claim]}]}
+    resource = r.RESTORE_SESSIONS if kind == "session" else r.RESTORE_BATCHES
+    cluster.put(resource, {"metadata": {"name": "back"}, "spec": spec, "status": status})
+    owners = Owners(cluster.port, "demo")
+    assert owners.is_gone(lock())
+    assert not owners.is_gone(lock("web-2"))
+
+
+def test_an_init_container_that_was_started_again_holds_no_lock_of_before(owners) -> None:
+    again = {"name": "stash-init", "state": {"running": {"startedAt": "2026-03-01T04:00:00Z"}}}
+    restarted = pod(containerStatuses=[], initContainerStatuses=[again])
+    assert Owners(Pods(owners, **restarted), "demo").is_gone(lock())
+
+
+def test_what_may_not_be_listed_hides_nothing_else(owners, cluster) -> None:
+    def refused(request, proceed):
+        if "restore" in request.path:
+            raise Forbidden("restoresessions is forbidden")
+        return proceed(request)
+
+    cluster.server.intercept(refused)
+    assert owners.is_gone(lock())
 
 
 @pytest.mark.parametrize("taken", ["", "yesterday", "2026-03-01T03:00:07"])

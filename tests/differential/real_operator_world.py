@@ -24,6 +24,7 @@ from reconciler.agent.turn import Target
 from reconciler.api import conditions as c
 from reconciler.api import resources as r
 from reconciler.api.resources import JsonObject, Resource
+from reconciler.api.restore import HostRestoreStats
 from reconciler.api.session import HostBackupStats, SnapshotStats
 from reconciler.cli import operating
 from reconciler.cluster.client import Client
@@ -259,6 +260,8 @@ class World:
             self._found(port, r.REPOSITORIES, args["repository"], lastMaintainedSession=session)
             return True
         target = Target(args["target-kind"], args["target-name"])
+        if task == "restore":
+            return self.restore(port, args, pod)
         session = port.get(r.BACKUP_SESSIONS, self.namespace, args["backupsession"])
         return self.back_up(port, session, target, pod)
 
@@ -285,6 +288,43 @@ class World:
                 result = report.HostReport(stats)
                 report.publish(port, where, [result], CLOCK.now())
                 events.host_finished(port, CLOCK, session, target, result)
+                return True
+        return False
+
+    def init_containers(self) -> None:
+        """Every stash-init looks for its turn, as the service account of its pod."""
+        for pod in self.all("Pod"):
+            found = pod["spec"].get("initContainers") or ()
+            own = [item for item in found if item["name"] == names.INIT_CONTAINER]
+            if own and not pod["metadata"].get("deletionTimestamp"):
+                now = CLOCK.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+                state = {
+                    "name": names.INIT_CONTAINER,
+                    "image": own[0]["image"],
+                    "imageID": "",
+                    "ready": False,
+                    "restartCount": 0,
+                    "state": {"running": {"startedAt": now}},
+                }
+                self._set(pod, {"initContainerStatuses": [state]})
+                port = self.agent(pod["spec"]["serviceAccountName"])
+                with contextlib.suppress(NotFound):  # the restore is gone: the pod goes on
+                    self.restore(port, arguments({"spec": {"containers": own}}), pod)
+
+    def restore(self, port: Client, args: dict[str, str], pod: JsonObject) -> bool:
+        """Claim the hosts of the target and report them; False when it is not our turn."""
+        resource = KINDS[args["invoker-kind"]]
+        obj = port.get(resource, self.namespace, args["invoker-name"])
+        target = Target(args["target-kind"], args["target-name"])
+        name, uid = obj["metadata"]["name"], obj["metadata"]["uid"]
+        where = report.Address(self.namespace, name, uid, target, resource)
+        me = Pod(pod["metadata"]["name"], pod["metadata"]["uid"])
+        for host in (target.entry(obj) or {}).get("hosts") or ():
+            if report.claim(port, where, host["hostname"], me, CLOCK.now()) is report.Turn.GO:
+                stats = HostRestoreStats(
+                    hostname=host["hostname"], phase="Succeeded", duration="1s"
+                )
+                report.publish(port, where, [report.HostReport(stats)], CLOCK.now())
                 return True
         return False
 
@@ -424,6 +464,14 @@ def batch(*members: JsonObject, **spec: Any) -> JsonObject:
             **spec,
         },
     )
+
+
+def restored(kind: str, name: str) -> JsonObject:
+    """A member of a restore."""
+    found = member(kind, name)
+    target = {**found["target"], "rules": [{"snapshots": ["latest"]}]}
+    target.pop("paths", None)
+    return {"target": target, **({"task": {"name": "pvc-restore"}} if "task" in found else {})}
 
 
 def true_conditions(status: JsonObject) -> set[str]:

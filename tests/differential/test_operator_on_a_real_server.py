@@ -31,8 +31,10 @@ from real_operator_world import (
     golden,
     listed,
     loop_of,
+    made,
     managers,
     member,
+    restored,
     surroundings,
     true_conditions,
     wait_for,
@@ -216,6 +218,45 @@ def test_a_deleted_batch_leaves_workloads_as_they_were(world: World) -> None:
 
 def _written(obj: JsonObject) -> str:
     return json.dumps(obj["spec"])
+
+
+def test_a_restore_lives_beside_the_backup_and_leaves_the_workload_as_it_was(
+    world: World,
+) -> None:
+    world.apply(*surroundings(), workload("Deployment", "pages"), claim("files"))
+    before = _written(world.get("Deployment", "pages"))
+    parts = world.kubelet, world.init_containers
+    members = restored("Deployment", "pages"), restored("PersistentVolumeClaim", "files")
+    spec = {"repository": {"name": "repo"}, "executionOrder": "Sequential"}
+    world.apply(made("RestoreBatch", "back", spec={**spec, "members": list(members)}))
+    world.until(lambda: world.phase("RestoreBatch", "back") == "Succeeded", "restored", *parts)
+
+    status = world.get("RestoreBatch", "back")["status"]
+    assert [entry["phase"] for entry in status["members"]] == ["Succeeded", "Succeeded"]
+    assert true_conditions(status["members"][0]) >= {
+        c.RESTORE_TARGET_FOUND,
+        c.STASH_INIT_CONTAINER_INJECTED,
+    }
+    assert true_conditions(status["members"][1]) >= {c.RESTORE_JOB_CREATED}
+    world.until(lambda: "activeRestores" not in world.get("Repository", "repo")["status"], "left")
+    world.rest()
+    assert world.get("Deployment", "pages")["metadata"]["generation"] == 2
+
+    world.apply(batch(member("Deployment", "pages")))
+    both = [names.SIDECAR, names.INIT_CONTAINER]
+    world.until(lambda: _ours(world) == both, "the sidecar came beside it", *parts)
+    world.admin.delete(r.RESTORE_BATCHES, world.namespace, "back")
+    world.until(lambda: world.find("RestoreBatch", "back") is None, "it is gone", *parts)
+    assert _ours(world) == [names.SIDECAR]
+    world.admin.delete(r.BACKUP_BATCHES, world.namespace, "web")
+    world.until(lambda: world.find("BackupBatch", "web") is None, "it is gone", *parts)
+    assert _written(world.get("Deployment", "pages")) == before
+
+
+def _ours(world: World) -> list[str]:
+    pod = world.get("Deployment", "pages")["spec"]["template"]["spec"]
+    found = [item["name"] for item in (*pod["containers"], *(pod.get("initContainers") or ()))]
+    return [name for name in found if name.startswith("stash")]
 
 
 def test_an_edit_makes_one_rollout_and_the_schedule_makes_none(world: World) -> None:

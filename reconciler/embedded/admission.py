@@ -15,7 +15,16 @@ from reconciler.embedded.structure import object_meta
 from reconciler.embedded.walkers import Misfit, decode, default, prune
 from reconciler.embedded.world import Options, World
 
-_COUNTED = frozenset({"apps", "batch", "apiextensions.k8s.io", "policy", "networking.k8s.io"})
+_COUNTED = frozenset(
+    {
+        "admissionregistration.k8s.io",
+        "apiextensions.k8s.io",
+        "apps",
+        "batch",
+        "networking.k8s.io",
+        "policy",
+    }
+)
 """Built-in groups whose objects have a generation."""
 _UNCOUNTED = frozenset({"ControllerRevision"})
 

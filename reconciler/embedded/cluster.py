@@ -166,7 +166,9 @@ class EmbeddedCluster:
         """Serve HTTP, write the kubeconfig, and run everything in threads."""
         # Here, not above: a simulation serves nothing and shall not load an HTTP stack.
         from reconciler.embedded.http import HttpServer  # noqa: PLC0415 -- see above
+        from reconciler.embedded.webhooks import Webhooks  # noqa: PLC0415 -- see above
 
+        self._without_webhooks = self.server.intercept(Webhooks())
         self.http = HttpServer(self.server, port=self._port)
         self.http.start()
         self.data_dir.mkdir(parents=True, exist_ok=True)
@@ -185,6 +187,7 @@ class EmbeddedCluster:
         if self.http is not None:
             self.http.stop()
             self.http = None
+            self._without_webhooks()
         if self._temporary is not None:
             self._temporary.cleanup()
             self._temporary = self._data_dir = None

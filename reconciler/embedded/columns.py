@@ -285,6 +285,10 @@ def _binding(obj: JsonObject, now: dt.datetime) -> list[Any]:
     return [_name(obj), f"{role['kind']}/{role['name']}", _age(obj, now), *people]
 
 
+def _webhooks(obj: JsonObject, now: dt.datetime) -> list[Any]:
+    return [_name(obj), len(obj.get("webhooks") or ()), _age(obj, now)]
+
+
 def _lease(obj: JsonObject, now: dt.datetime) -> list[Any]:
     return [_name(obj), (obj.get("spec") or {}).get("holderIdentity", ""), _age(obj, now)]
 
@@ -361,6 +365,7 @@ _BY_KIND: dict[str, tuple[str, Cells]] = {
     "CustomResourceDefinition": ("Name Created_At:d", _created),
     "RoleBinding": ("Name Role Age | Users Groups ServiceAccounts", _binding),
     "ClusterRoleBinding": ("Name Role Age | Users Groups ServiceAccounts", _binding),
+    "ValidatingWebhookConfiguration": ("Name Webhooks:i Age", _webhooks),
     "Lease": ("Name Holder Age", _lease),
     "Endpoints": ("Name Endpoints Age", _endpoints),
     "StorageClass": (

@@ -213,6 +213,23 @@ def _job(obj: JsonObject) -> None:
     obj.setdefault("status", {})
 
 
+def _webhooks(obj: JsonObject) -> None:
+    for hook in obj.get("webhooks") or ():
+        _set(
+            hook,
+            failurePolicy="Fail",
+            matchPolicy="Equivalent",
+            namespaceSelector={},
+            objectSelector={},
+            timeoutSeconds=10,
+        )
+        for rule in hook.get("rules") or ():
+            _set(rule, scope="*")
+        service = (hook.get("clientConfig") or {}).get("service")
+        if service is not None:
+            _set(service, port=443)
+
+
 def _cron_job(obj: JsonObject) -> None:
     spec = _spec(obj)
     _set(
@@ -300,5 +317,6 @@ _BY_KIND: dict[str, Callable[[JsonObject], None]] = {
     "ClusterRole": _role,
     "Event": _event,
     "StorageClass": _storage_class,
+    "ValidatingWebhookConfiguration": _webhooks,
     "PodTemplate": lambda obj: _template(obj.setdefault("template", {})),
 }

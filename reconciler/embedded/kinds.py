@@ -136,6 +136,8 @@ BUILT_IN = (
     _kind("v1", "serviceaccounts", "ServiceAccount", "sa", sub=""),
     _kind("v1", "services", "Service", "svc", categories="all",
           fields="spec.clusterIP spec.type"),
+    _kind("admissionregistration.k8s.io/v1", "validatingwebhookconfigurations",
+          "ValidatingWebhookConfiguration", namespaced=False, sub="", categories="api-extensions"),
     _kind("apps/v1", "controllerrevisions", "ControllerRevision", sub=""),
     _kind("apps/v1", "daemonsets", "DaemonSet", "ds", categories="all"),
     _kind("apps/v1", "deployments", "Deployment", "deploy", categories="all", sub=_SCALED),

@@ -5,15 +5,15 @@ in-process; ``embedded.http`` puts it behind HTTP for kubectl and other clients.
 called from any thread. The stories in ``tests/differential/cases`` are told to it and to a real
 Kubernetes 1.20, and the answers compared.
 
-**Limits, on purpose.** Whoever asks is admitted: no authentication, no authorisation, no admission
-webhooks, no quotas. No protobuf, no aggregated discovery (clients fall back), no attach or
-port-forward, exec over WebSockets only. CRD versions differ in ``apiVersion`` and schema only
-(conversion strategy None); CEL rules (``x-kubernetes-validations``) are not evaluated. Built-in
-kinds are checked for the faults that people make, not for every one. Quantities are not brought
-into canonical form. OpenAPI has no descriptions of built-in kinds. Disruption budgets do not hold
-back evictions. Nothing is on disk. Controllers (``embedded.controllers``) and nodes are not part of
-it: it leaves the finalizers ``foregroundDeletion``, ``orphan`` and a namespace's ``kubernetes`` to
-them.
+**Limits, on purpose.** Whoever asks is admitted: no authentication, no authorisation, no quotas. Of
+admission webhooks the validating ones are asked (``webhooks``), mutating ones are not served. No
+protobuf, no aggregated discovery (clients fall back), no attach or port-forward, exec over
+WebSockets only. CRD versions differ in ``apiVersion`` and schema only (conversion strategy None);
+CEL rules (``x-kubernetes-validations``) are not evaluated. Built-in kinds are checked for the
+faults that people make, not for every one. Quantities are not brought into canonical form. OpenAPI
+has no descriptions of built-in kinds. Disruption budgets do not hold back evictions. Nothing is on
+disk. Controllers (``embedded.controllers``) and nodes are not part of it: it leaves the finalizers
+``foregroundDeletion``, ``orphan`` and a namespace's ``kubernetes`` to them.
 
 **Differences from Kubernetes 1.20, as later versions have it**: batch/v1 CronJobs, and newer fields
 of built-in kinds are known; Jobs and CronJobs have a generation; managedFields tell the status

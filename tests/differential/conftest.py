@@ -23,6 +23,7 @@ import yaml
 
 from reconciler.embedded.http import HttpServer
 from reconciler.embedded.server import Server
+from reconciler.embedded.webhooks import Webhooks
 from reconciler.engine.clock import SystemClock
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -133,8 +134,10 @@ def _endpoint(kubeconfig: pathlib.Path) -> Endpoint:
 
 @pytest.fixture(scope="module")
 def embedded() -> Iterator[Endpoint]:
-    """The embedded server behind HTTP."""
-    http = HttpServer(Server(SystemClock()))
+    """The embedded server behind HTTP, which asks webhooks, as ``tandem up`` has it."""
+    server = Server(SystemClock())
+    server.intercept(Webhooks())
+    http = HttpServer(server)
     http.start()
     try:
         yield Endpoint(http.url, "any")

@@ -1,7 +1,7 @@
-"""The admission webhook, asked by a real API server; kubectl says what a user sees.
+"""The admission webhook, asked by a real API server and by the embedded one, alike.
 
 It runs as the service account of ``deploy/webhook``, with the rights from there; the API
-server calls it by a url on the loopback instead of a Service.
+server calls it by a url on the loopback instead of a Service. kubectl says what a user sees.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 import copy
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import attrs
@@ -22,6 +22,8 @@ from reconciler.admission.keeper import Place
 from reconciler.admission.service import Webhook
 from reconciler.api import resources as r
 from reconciler.api.resources import JsonObject
+from reconciler.cluster.client import Client
+from reconciler.cluster.kubernetes_transport import KubernetesTransport
 from reconciler.manifests import webhook as manifests
 
 pytestmark = pytest.mark.real_cluster
@@ -107,14 +109,14 @@ class Real:
     """kubectl on the real server, and replicas of the webhook beside it."""
 
     kubectl: Kubectl
-    cluster: Cluster
+    client: Callable[[], Client]
+    """As the webhook's service account."""
 
     @contextlib.contextmanager
     def replica(self, port: int = 0) -> Iterator[Webhook]:
         """A webhook that runs as its service account; port 0: a free one."""
-        client = self.cluster.as_account(manifests.NAMESPACE, manifests.NAME)
         place = Place(namespace=manifests.NAMESPACE, name=manifests.NAME, names=("127.0.0.1",))
-        made = Webhook(client, CLOCK, place, host="127.0.0.1", listen=port, period=0.5)
+        made = Webhook(self.client(), CLOCK, place, host="127.0.0.1", listen=port, period=0.5)
         thread = threading.Thread(target=made.run)
         thread.start()
         try:
@@ -155,15 +157,12 @@ class Real:
         return dict(json.loads(found))
 
 
-@pytest.fixture(scope="module")
-def real(real_cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> Real:
+@pytest.fixture(scope="module", params=["real", "embedded"])
+def real(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Real:
     """Installed as by ``deploy/webhook``, but for the Deployment and who asks."""
     folder = tmp_path_factory.mktemp("webhook")
-    kubectl = kubectl_with_the_kinds(real_cluster, folder)
-    path = r.CONFIG_MAPS.path("default", "kube-root-ca.crt")
-    published = wait_for(
-        lambda: real_cluster.request("GET", path, None, {}).body.get("data"), "the CA"
-    )
+    server = request.getfixturevalue("real_cluster" if request.param == "real" else "embedded")
+    kubectl = kubectl_with_the_kinds(server, folder)
     for name in (manifests.NAMESPACE, NAMESPACE):
         kubectl("create", "namespace", name)
     for obj in manifests.objects():
@@ -171,7 +170,19 @@ def real(real_cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> Real:
             kubectl("apply", "-f", "-", given=obj)
     for role, rules in manifests.roles():
         kubectl("apply", "-f", "-", given={**role, "rules": [rule for _, rule in rules]})
-    return Real(kubectl, Cluster(real_cluster, folder, published["ca.crt"]))
+    if request.param == "embedded":
+        return Real(
+            kubectl, lambda: Client(KubernetesTransport.from_kubeconfig(str(folder / "kubeconfig")))
+        )
+    cluster = Cluster(server, folder, _published(server))
+    return Real(kubectl, lambda: cluster.as_account(manifests.NAMESPACE, manifests.NAME))
+
+
+def _published(server: Any) -> str:
+    """The CA of a real cluster."""
+    path = r.CONFIG_MAPS.path("default", "kube-root-ca.crt")
+    found = wait_for(lambda: server.request("GET", path, None, {}).body.get("data"), "the CA")
+    return str(found["ca.crt"])
 
 
 @pytest.fixture(scope="module")

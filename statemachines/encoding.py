@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from statemachines.invariants import Invariant
-from statemachines.operation import Patch, Write
-from statemachines.world import NOBODY, Frame, Target, is_unfinished
+from statemachines.patching import Patch, Write
+from statemachines.world import NOBODY, TOLD, Frame, Target, is_unfinished
 
 State = tuple[int, ...]
 """A world as numbers: first everything but the targets, then each target."""
@@ -90,16 +90,20 @@ def place_of(write: Write) -> int:
 
 def content_of(target: Target) -> tuple[Any, ...]:
     """What a session's status says of a target: who changes it makes a late write conflict."""
-    return (target.phase, target.claim != "none", target.report)
+    told = target.hook in ("told", "lost", "refused")
+    return (target.phase, target.claim != "none", target.report, told)
 
 
 def base_of(frame: Frame, write: Write) -> Any:
     """What must be so for a late write to be made: its object's content, or its owner."""
     if write.object.startswith("session"):
-        return frame.sessions[int(write.object[-1])].phase
+        phase = frame.sessions[int(write.object[-1])].phase
+        return (phase, *(hook in TOLD for hook in (frame.pre, frame.post)))
+    if write.object.endswith("hook"):
+        return (frame.owner, frame.pre, frame.post)
     if write.object == "repository":
         return (*(each.listed for each in frame.sessions), frame.maintaining)
-    if Patch("job") in write.targets:
+    if Patch("job") in write.targets or Patch("thaw") in write.targets:
         return (frame.owner, frame.owner != NOBODY and is_unfinished(frame.sessions[frame.owner]))
     return frame.batch == "gone"
 
@@ -111,4 +115,6 @@ def may_come(late: Late, cell: Cell) -> bool:
         return content_of(cell.target) == known
     if patch == Patch("job"):
         return cell.target.exists and cell.target.runner == "none"
+    if patch == Patch("thaw"):
+        return cell.target.hook == "owed"
     return cell.target.exists and patch is not None and cell.target.sidecar != patch.values[0]

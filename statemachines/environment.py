@@ -32,6 +32,7 @@ from statemachines.world import (
     Session,
     Target,
     is_unfinished,
+    owes,
     with_session,
 )
 
@@ -94,6 +95,9 @@ def target_moves(rules: AgentRules, target: Target) -> Iterator[TargetMove]:
     """What can happen to one target, whatever the others do."""
     yield from _pod_moves(target)
     yield from _agent_moves(rules, target)
+    if target.hook == "running":
+        story = "the Job of the post hook that {} owes tells how it ended"
+        yield TargetMove(story, FAIR, target._replace(hook="told"))
     yield from _target_faults(target)
 
 
@@ -106,7 +110,8 @@ def _pod_moves(target: Target) -> Iterator[TargetMove]:
 def _agent_moves(rules: AgentRules, target: Target) -> Iterator[TargetMove]:
     told = target.phase in ("Scheduled", "Running")
     if target.runner == "ready" and told and rules.may_claim(target):
-        after = target._replace(runner="working", claim="living")
+        hook = "owed" if target.hook == "none" else target.hook
+        after = target._replace(runner="working", claim="living", hook=hook)
         yield TargetMove("the runner of {} claims its host and begins", FAIR, after)
     if target.runner == "working":
         after = target._replace(runner="ended", work="good")
@@ -119,6 +124,8 @@ def _agent_moves(rules: AgentRules, target: Target) -> Iterator[TargetMove]:
 
 def _report(rules: AgentRules, target: Target) -> TargetMove:
     after = target._replace(runner="ready" if target.kind == SIDECAR else "gone")
+    if target.hook == "owed":  # told with the report, also where that is dropped
+        after = after._replace(hook="told")
     if not rules.may_report(target):
         return TargetMove("the runner of {} finds a report there and drops its own", FAIR, after)
     said = rules.reports(target)
@@ -141,7 +148,7 @@ def _target_faults(target: Target) -> Iterator[TargetMove]:
 
 def killed(target: Target) -> Target:
     """Its Pod is gone. A sidecar's workload makes another one, a Job of ours does not."""
-    lost = target.claim == "living" and target.report == "none"
+    lost = target.claim == "living" and (target.report == "none" or owes(target))
     over = target.kind == JOB and target.runner != "none"
     return target._replace(
         runner="gone" if over else "none", claim="dead" if lost else target.claim
@@ -155,6 +162,7 @@ def frame_moves(rules: AgentRules, frame: Frame) -> Iterator[FrameMove]:
     """What can happen to the rest of the world."""
     yield from _new_sessions(rules, frame)
     yield from _maintenance_moves(rules, frame)
+    yield from _hook_moves(frame)
     yield from _user_faults(frame)
     for number, session in enumerate(frame.sessions):
         if is_unfinished(session) and not session.late:
@@ -202,6 +210,15 @@ def _maintenance_moves(rules: AgentRules, frame: Frame) -> Iterator[FrameMove]:
     story = "maintenance is done, and retention is applied"
     yield FrameMove(story, FAIR, frame._replace(job="done"), retained)
     yield FrameMove("the Pod of the maintenance dies", FAULT, frame._replace(job="dead"), same)
+
+
+def _hook_moves(frame: Frame) -> Iterator[FrameMove]:
+    if frame.pre == "running":
+        yield FrameMove("the batch's pre hook succeeds", FAIR, frame._replace(pre="good"), same)
+        yield FrameMove("the batch's pre hook fails", FAULT, frame._replace(pre="bad"), same)
+    if frame.post == "running":
+        yield FrameMove("the batch's post hook succeeds", FAIR, frame._replace(post="good"), same)
+        yield FrameMove("the batch's post hook fails", FAULT, frame._replace(post="bad"), same)
 
 
 def _user_faults(frame: Frame) -> Iterator[FrameMove]:

@@ -183,13 +183,22 @@ class _Search:
 
 
 def configurations(most_targets: int = MOST_TARGETS, faults: int = 2) -> tuple[Config, ...]:
-    """Every mix of sidecar and job, in every order where the order makes a difference."""
+    """Every mix of sidecar and job, in every order where the order makes a difference; and the
+    small ones with hooks, which bind targets to each other no more than their session does.
+    """
     kinds: tuple[str, ...] = (SIDECAR, JOB)
     found: list[Config] = []
     for count in range(1, most_targets + 1):
         mixes = itertools.combinations_with_replacement(kinds, count)
         found += [Config(PARALLEL, mix, faults) for mix in mixes]
         found += [Config(SEQUENTIAL, row, faults) for row in itertools.product(kinds, repeat=count)]
+    hooked = ((PARALLEL, (SIDECAR,)), (PARALLEL, (JOB,)), (PARALLEL, (SIDECAR, SIDECAR)))
+    mixed = ((PARALLEL, (SIDECAR, JOB)), (SEQUENTIAL, (SIDECAR, JOB)))
+    found += [
+        Config(order, mix, faults, hooks=True)
+        for order, mix in (*hooked, *mixed)
+        if len(mix) <= most_targets
+    ]
     return tuple(found)
 
 

@@ -1,4 +1,4 @@
-"""What must hold, whatever happens: the ten invariants, as named predicates over the small world.
+"""What must hold, whatever happens: eleven invariants, as named predicates over the small world.
 
 Used by ``exploration.py`` on every world and step that can be reached; a simulation may check the
 same predicates on a :class:`~statemachines.world.World` built from what it observes. Must not
@@ -27,10 +27,12 @@ from statemachines.world import (
     NOBODY,
     SEQUENTIAL,
     SIDECAR,
+    TOLD,
     Frame,
     Target,
     World,
     is_unfinished,
+    owes,
 )
 
 TARGET = "target"
@@ -102,11 +104,15 @@ def a_final_session_stays(before: Frame, after: Frame) -> bool:
 
 def a_session_is_the_fold_of_its_targets(world: World) -> bool:
     """A session is final when, and only when, all its targets are; Succeeded when all are."""
-    if world.frame.owner == NOBODY:
+    frame = world.frame
+    if frame.owner == NOBODY:
         return True
-    phase = world.frame.sessions[world.frame.owner].phase
+    phase = frame.sessions[frame.owner].phase
     phases = {each.phase for each in world.targets}
     final, good = phases <= FINAL_TARGET, phases == {"Succeeded"}
+    if frame.post != "off":  # its targets may be final before its hooks are
+        good = good and "bad" not in (frame.pre, frame.post)
+        return phase not in FINAL_SESSION or (final and (phase == "Succeeded") == good)
     return (phase in FINAL_SESSION) == final and (phase == "Succeeded") == good
 
 
@@ -117,7 +123,8 @@ def a_target_ends_by_its_own_hosts(target: Target) -> bool:
     """A target ends by what its own hosts report, or because it is not there."""
     if target.phase == "Succeeded":
         return target.report == "Succeeded"
-    return target.phase != "Failed" or target.report == "Failed" or not target.exists
+    refused = target.hook == "refused"  # nothing of it was begun
+    return target.phase != "Failed" or target.report == "Failed" or refused or not target.exists
 
 
 def only_its_turn_holds_a_target_back(world: World) -> bool:
@@ -215,6 +222,37 @@ def a_lost_status_comes_back(before: World, after: World) -> bool:
     return before == after
 
 
+# 11 What was frozen is thawed
+
+
+def a_final_target_owes_no_hook(target: Target) -> bool:
+    """A post hook follows a started pre hook before its target is final, or a condition says so."""
+    return target.phase not in FINAL_TARGET or not owes(target)
+
+
+def a_final_session_owes_no_hook(world: World) -> bool:
+    """When a session is final, both hooks of its batch have ended, or none of them was begun."""
+    frame = world.frame
+    if frame.owner == NOBODY or frame.sessions[frame.owner].phase not in FINAL_SESSION:
+        return True
+    if frame.pre in TOLD:
+        return frame.post in TOLD
+    return frame.pre == frame.post and frame.pre != "running"
+
+
+def nothing_begins_before_the_pre_hook(world: World) -> bool:
+    """No target begins before the batch's pre hook has succeeded."""
+    if world.frame.pre in ("off", "good"):
+        return True
+    return all(each.phase in ("Pending", "Failed") for each in world.targets)
+
+
+def the_post_hook_is_last(before: Frame, after: Frame) -> bool:
+    """The batch's post hook begins when its pre hook has ended."""
+    begins = before.post == "idle" and after.post == "running"
+    return not begins or before.pre in TOLD
+
+
 ALL: tuple[Invariant, ...] = (
     Invariant(1, "one session at a time", WORLD, at_most_one_session_runs),
     Invariant(1, "one session at a time", WORLD, a_slot_makes_one_session),
@@ -234,6 +272,10 @@ ALL: tuple[Invariant, ...] = (
     Invariant(8, "exclusive work", FRAME_STEP, a_lock_goes_with_its_owner),
     Invariant(9, "nothing twice", TWO_PASSES, nothing_is_written_twice),
     Invariant(10, "status is rebuilt", REBUILT, a_lost_status_comes_back),
+    Invariant(11, "what is frozen is thawed", TARGET, a_final_target_owes_no_hook),
+    Invariant(11, "what is frozen is thawed", WORLD, a_final_session_owes_no_hook),
+    Invariant(11, "what is frozen is thawed", WORLD, nothing_begins_before_the_pre_hook),
+    Invariant(11, "what is frozen is thawed", FRAME_STEP, the_post_hook_is_last),
 )
 
 

@@ -19,11 +19,12 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import attrs
 
 from statemachines import batch, host, repository, session, target
+from statemachines.patching import Patch, Write
 from statemachines.table import Table, advance
 from statemachines.world import (
     FINAL_SESSION,
@@ -32,33 +33,13 @@ from statemachines.world import (
     NOBODY,
     PARALLEL,
     SIDECAR,
+    TOLD,
     Frame,
     Session,
     Target,
     is_unfinished,
     with_session,
 )
-
-
-class Write(NamedTuple):
-    """One write of the operator.
-
-    ``story`` has a place for the target's name; ``object`` is what it changes; ``frame`` and
-    ``targets`` are what it does to the parts of the world (None: nothing).
-    """
-
-    story: str
-    object: str
-    frame: Patch | None
-    targets: tuple[Patch | None, ...] = ()
-
-
-class Patch(NamedTuple):
-    """A change of one part of the world: what it is, and its values."""
-
-    what: str
-    values: tuple[Any, ...] = ()
-
 
 # The rules between the machines -----------------------------------------------------------------
 
@@ -106,6 +87,16 @@ def is_released(frame: Frame) -> bool:
     return frame.job in ("done", "dead")
 
 
+def may_begin(seen: SessionSeen) -> bool:
+    """Whether targets may begin: the batch has no pre hook, or it has succeeded."""
+    return seen.pre in ("off", "good")
+
+
+def may_thaw(seen: SessionSeen) -> bool:
+    """Whether the batch's post hook may begin: its pre hook has ended."""
+    return seen.pre in TOLD
+
+
 @attrs.frozen
 class OperatorRules:
     """The tables and the rules between them."""
@@ -121,6 +112,10 @@ class OperatorRules:
     has_its_turn: Callable[[tuple[str, ...], str], bool] = has_its_turn
     may_be_torn_down: Callable[[Frame], bool] = may_be_torn_down
     is_released: Callable[[Frame], bool] = is_released
+    may_begin: Callable[[SessionSeen], bool] = may_begin
+    may_thaw: Callable[[SessionSeen], bool] = may_thaw
+    waits_for_hooks: bool = True
+    """Whether a session is not final before the batch's hooks have ended."""
     writes_what_is_so: bool = False
     """Whether a status is written although it is so already."""
 
@@ -234,6 +229,8 @@ class SessionSeen(NamedTuple):
     owns_targets: bool
     targets_are_free: bool
     must_be_skipped: bool
+    pre: str
+    post: str
 
 
 class TargetSeen(NamedTuple):
@@ -245,19 +242,24 @@ class TargetSeen(NamedTuple):
     claim: str
     report: str
     phase: str
+    hook: str
 
 
 def see_session(rules: OperatorRules, frame: Frame, number: int) -> SessionSeen:
     """What the controller sees of session ``number``."""
     skip = rules.must_be_skipped(frame, number)
     own, owner = frame.sessions[number], frame.owner
-    return SessionSeen(number, frame.order, own, owner == number, owner == NOBODY, skip)
+    free = owner == NOBODY
+    hooks = (frame.pre, frame.post)
+    return SessionSeen(number, frame.order, own, owner == number, free, skip, *hooks)
 
 
 def see_target(each: Target) -> TargetSeen:
     """What the session's controller sees of a target. Who works or has ended looks the same."""
     runner = "busy" if each.runner in ("working", "ended") else each.runner
-    return TargetSeen(each.kind, each.exists, runner, each.claim, each.report, each.phase)
+    return TargetSeen(
+        each.kind, each.exists, runner, each.claim, each.report, each.phase, each.hook
+    )
 
 
 def session_write(
@@ -265,19 +267,51 @@ def session_write(
 ) -> Write | None:
     """The first write of a session's controller; None: nothing is to do."""
     started = seen.own.phase == "Running" or seen.owns_targets
+    seen = _with_lost_pre_hook(seen)
     judged = _judge_all(rules, seen, targets, started=started)
-    phase = advance(rules.session, seen.own.phase, _observe_session(seen, judged)).state
+    facts = _observe_session(rules, seen, judged, started=started)
+    phase = advance(rules.session, seen.own.phase, facts).state
     if phase == "Running" and not started:
         judged = _judge_all(rules, seen, targets, started=True)
-        phase = advance(rules.session, phase, _observe_session(seen, judged)).state
+        facts = _observe_session(rules, seen, judged, started=True)
+        phase = advance(rules.session, phase, facts).state
     if phase in ("Pending", "Skipped"):
         judged = ()
     if phase != seen.own.phase or (judged and judged != targets) or rules.writes_what_is_so:
         story = f"the operator writes the status of session {seen.number + 1} ({phase})"
-        patches = tuple(Patch("status", (each.phase, each.report)) for each in judged)
-        status = Patch("session", (seen.number, phase, bool(judged)))
+        patches = tuple(Patch("status", (each.phase, each.report, each.hook)) for each in judged)
+        pre = seen.pre if judged else ""
+        status = Patch("session", (seen.number, phase, bool(judged), pre))
         return Write(story, f"session {seen.number}", status, patches or (None,) * len(targets))
-    return _create_job(targets) if seen.owns_targets else None
+    if not seen.owns_targets or phase in FINAL_SESSION:
+        return None
+    return _create_hook(rules, seen, targets) or _create_job(targets)
+
+
+def _with_lost_pre_hook(seen: SessionSeen) -> SessionSeen:
+    """A pre hook that is not begun when the deadline comes has failed; the status says so."""
+    mine = seen.owns_targets or (seen.own.phase == "Running" and seen.targets_are_free)
+    runs = mine and seen.own.phase not in FINAL_SESSION
+    lost = runs and seen.pre == "idle" and seen.own.late
+    return seen._replace(pre="bad") if lost else seen
+
+
+def _create_hook(
+    rules: OperatorRules, seen: SessionSeen, targets: tuple[TargetSeen, ...]
+) -> Write | None:
+    """The Job of a hook that is due by what is stored."""
+    if seen.pre == "idle":
+        story = "the operator creates the Job of the batch's pre hook"
+        return Write(story, "pre hook", Patch("hook", ("pre",)))
+    for place, each in enumerate(targets):
+        if each.hook == "owed" and each.report != "none" and each.claim == "dead":
+            story = "the operator creates the Job of the post hook that {} owes"
+            return _one_target(story, place, len(targets), Patch("thaw"))
+    final = all(each.phase in FINAL_TARGET for each in targets)
+    if final and seen.post == "idle" and rules.may_thaw(seen):
+        story = "the operator creates the Job of the batch's post hook"
+        return Write(story, "post hook", Patch("hook", ("post",)))
+    return None
 
 
 def _judge_all(
@@ -293,8 +327,12 @@ def _judge_all(
     judged: tuple[TargetSeen, ...] = ()
     for each in targets:
         turn = rules.has_its_turn(tuple(before.phase for before in judged), seen.order)
-        given_up = rules.is_given_up(each, own, targets)
-        new = judge(rules, each, own, started=started, turn=turn, given_up=given_up)
+        refused = seen.pre == "bad"
+        given_up = refused or rules.is_given_up(each, own, targets)
+        begun = started and rules.may_begin(seen)
+        new = judge(rules, each, own, started=begun, turn=turn, given_up=given_up)
+        if refused and new.phase == "Failed" and new.hook == "none":
+            new = new._replace(hook="refused")
         judged = (*judged, new)
     return judged
 
@@ -314,6 +352,8 @@ def judge(
         state = advance(rules.host, rules.host.initial, _observe_host(each, own)).state
         if host.REPORT_OF_FAILURE in rules.host.intents(state):
             each = each._replace(report="Failed")
+    if each.hook == "owed" and each.report != "none" and not each.exists:
+        each = each._replace(hook="lost")  # there is nothing left to thaw
     facts = target.Observation(
         session_started=started,
         turn_has_come=turn,
@@ -321,6 +361,7 @@ def judge(
         some_host_claimed=each.claim != "none",
         all_hosts_reported=each.report != "none",
         some_host_failed=each.report == "Failed",
+        hooks_settled=each.hook not in ("owed", "running"),
         given_up=given_up,
     )
     return each._replace(phase=advance(rules.target, each.phase, facts).state)
@@ -337,14 +378,20 @@ def _observe_host(each: TargetSeen, own: Session) -> host.Observation:
     )
 
 
-def _observe_session(seen: SessionSeen, targets: tuple[TargetSeen, ...]) -> session.Observation:
+def _observe_session(
+    rules: OperatorRules, seen: SessionSeen, targets: tuple[TargetSeen, ...], *, started: bool
+) -> session.Observation:
     phases = [each.phase for each in targets]
+    told = ("off", *TOLD)
+    pending = started and not (seen.pre in told and seen.post in told)
     return session.Observation(
         must_be_skipped=seen.must_be_skipped,
         may_use_repository=bool(targets) and seen.own.listed,
         some_target_started=seen.owns_targets,
         all_targets_final=bool(phases) and all(phase in FINAL_TARGET for phase in phases),
         some_target_failed="Failed" in phases,
+        hooks_settled=not (pending and rules.waits_for_hooks),
+        some_hook_failed="bad" in (seen.pre, seen.post),
     )
 
 
@@ -359,7 +406,9 @@ def rebuild(
         return "Pending", blank
     pairs = zip(blank, write.targets, strict=True)
     found = (
-        each if p is None else each._replace(phase=p.values[0], report=p.values[1])
+        each
+        if p is None
+        else each._replace(phase=p.values[0], report=p.values[1], hook=p.values[2])
         for each, p in pairs
     )
     return write.frame.values[1], tuple(found)
@@ -449,46 +498,3 @@ def _repository_story(before: Frame, after: Frame) -> str:
     if after.maintaining == NOBODY:
         return "the operator takes the repository back from maintenance"
     return "the operator locks the repository for maintenance"
-
-
-# Applying ---------------------------------------------------------------------------------------
-
-
-def patch_frame(frame: Frame, patch: Patch) -> Frame:
-    """``frame`` after ``patch``."""
-    values = patch.values
-    if patch.what == "cron job":
-        return frame._replace(cron_job=values[0])
-    if patch.what == "release":
-        return frame._replace(batch="gone")
-    if patch.what == "maintenance":
-        return frame._replace(job="running")
-    if patch.what == "session":
-        number, phase, owns = values
-        after = with_session(frame, number, frame.sessions[number]._replace(phase=phase))
-        return after._replace(owner=number) if owns else after
-    first, second, maintaining, job = values
-    one, two = frame.sessions
-    sessions = (
-        one._replace(listed=first[0], maintained=first[1]),
-        two._replace(listed=second[0], maintained=second[1]),
-    )
-    return frame._replace(sessions=sessions, maintaining=maintaining, job=job)
-
-
-def patch_target(each: Target, patch: Patch) -> Target:
-    """``each`` after ``patch``. A changed Pod template restarts the Pods: who works there dies."""
-    values = patch.values
-    if patch.what == "status":
-        return each._replace(phase=values[0], report=values[1])
-    if patch.what == "job":
-        return each._replace(runner="starting")
-    lost = each.claim == "living" and each.report == "none"
-    claim = "dead" if lost else each.claim
-    owed = max(each.owed - 1, -1)
-    return each._replace(sidecar=values[0], owed=owed, runner="none", claim=claim)
-
-
-def name_of(number: int, each: Target) -> str:
-    """What a target is called in a story."""
-    return f"target {number + 1} ({each.kind})"

@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from statemachines import environment, invariants, operation, tidying
+from statemachines import environment, invariants, operation, patching, tidying
 from statemachines.encoding import (
     Cell,
     Kept,
@@ -43,7 +43,8 @@ from statemachines.encoding import (
 )
 from statemachines.environment import FAIR, FAULT, AgentRules
 from statemachines.invariants import Invariant
-from statemachines.operation import OperatorRules, Patch, Write
+from statemachines.operation import OperatorRules
+from statemachines.patching import Patch, Write
 from statemachines.world import (
     FINAL_SESSION,
     NOBODY,
@@ -103,7 +104,7 @@ class Space:
         """The sentence of a step from ``state``."""
         story, place = step.move.story, step.move.place
         target = self._cells.meant[state[1 + place]].target
-        return story.replace("{}", operation.name_of(place, target))
+        return story.replace("{}", patching.name_of(place, target))
 
     def steps(self, state: State, faults: int = 0) -> list[Step]:
         """All steps from ``state`` of at most ``faults``; their states are not yet sorted."""
@@ -286,11 +287,11 @@ class Space:
 
     def _patch_rest(self, rest: int, patch: Patch) -> int:
         frame, late = self._rests.meant[rest]
-        return self._rests[Rest(operation.patch_frame(frame, patch), late)]
+        return self._rests[Rest(patching.patch_frame(frame, patch), late)]
 
     def _patch_cell(self, cell: int, patch: Patch) -> int:
         target, late = self._cells.meant[cell]
-        return self._cells[Cell(operation.patch_target(target, patch), late)]
+        return self._cells[Cell(patching.patch_target(target, patch), late)]
 
     # A slow operator
 
@@ -300,7 +301,7 @@ class Space:
         """The steps of others, between the decision of a slow controller and its write."""
         place = place_of(write)
         meant = write.story.removeprefix("the operator ")
-        meant = meant.replace("{}", operation.name_of(place, self.world(state).targets[place]))
+        meant = meant.replace("{}", patching.name_of(place, self.world(state).targets[place]))
         for step in steps:
             story, _, cost, moved = step.move
             held = None

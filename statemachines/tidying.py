@@ -26,10 +26,12 @@ from statemachines.world import (
     SIDECAR,
     Claim,
     Frame,
+    Hook,
     Session,
     Target,
     World,
     is_unfinished,
+    owes,
     with_session,
 )
 
@@ -43,9 +45,10 @@ def tidy_target(target: Target) -> Target:
     if target.runner in ("working", "ended"):
         return target
     if target.phase in FINAL_TARGET:
-        return _without_runner(target)._replace(claim="none")
+        return _without_runner(target)._replace(claim="none", hook=_told(target))
     if target.phase != "Pending" and _is_decided(target):
-        claim: Claim = "none" if target.report != "none" else "dead"
+        kept = target.report == "none" or owes(target)
+        claim: Claim = "dead" if kept else "none"
         return _without_runner(target)._replace(claim=claim, phase="Running")
     idle = target.phase == "Pending" or target.overdue
     if target.kind == SIDECAR and target.runner == "ready" and idle:
@@ -56,6 +59,11 @@ def tidy_target(target: Target) -> Target:
 def _is_decided(target: Target) -> bool:
     """Whether the operator, and nobody else, has something to say of a target."""
     return target.report != "none" or target.claim == "dead"
+
+
+def _told(target: Target) -> Hook:
+    """What nobody reads of a hook: how it was settled."""
+    return "none" if target.hook in ("told", "lost") else target.hook
 
 
 def _without_runner(target: Target) -> Target:
@@ -128,7 +136,12 @@ def row_cleared(world: World) -> World:
     )
     targets = []
     for each in world.targets:
-        blank = Target(each.kind, exists=each.exists, sidecar=each.sidecar, owed=each.owed)
+        hook: Hook = "off" if each.hook == "off" else "none"
+        blank = Target(
+            each.kind, exists=each.exists, sidecar=each.sidecar, owed=each.owed, hook=hook
+        )
         targets.append(blank if each.kind == JOB else blank._replace(runner=each.runner))
     frame = with_session(frame, frame.owner, own)._replace(owner=NOBODY)
+    if frame.pre != "off":
+        frame = frame._replace(pre="idle", post="idle")
     return World(frame, tuple(targets))

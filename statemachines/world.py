@@ -8,6 +8,8 @@ Rules of this file:
 
 - Everything is a named tuple of strings, numbers and booleans: hashable, comparable, readable.
 - One batch, one repository, at most two sessions, at most three targets of one host each.
+- Hooks are there in some configurations only, then of the batch and of every target. A pre hook
+  of a target begins with its claim, so that "claimed" and "frozen" are one.
 - There is one row of targets, and it belongs to the session ``owner``. Two sessions of a batch
   that run at once violate an invariant at once, so a second row would never be looked at.
 """
@@ -34,6 +36,12 @@ ABSENT = "absent"
 
 Claim = Literal["none", "living", "dead"]
 Report = Literal["none", "Succeeded", "Failed"]
+Hook = Literal["off", "none", "owed", "running", "told", "lost", "refused"]
+"""The post hook of a host. ``owed``: its pre hook was started; ``running``: a Job does it;
+``lost``: a condition names it; ``refused``: the batch's pre hook failed, and nothing was begun."""
+Whole = Literal["off", "idle", "running", "good", "bad"]
+"""A hook of the batch: there is none, or its Job is not there, there, or has told how it ended."""
+TOLD = ("good", "bad")
 
 
 class Target(NamedTuple):
@@ -59,6 +67,7 @@ class Target(NamedTuple):
     """The deadline of its session has passed: the runner reads it in the session's status."""
     point: bool = False
     """The snapshot counts as a recovery point, and is there."""
+    hook: Hook = "off"
 
 
 class Session(NamedTuple):
@@ -93,6 +102,10 @@ class Frame(NamedTuple):
     """The session whose maintenance holds the repository."""
     job: Literal["none", "running", "done", "dead"] = "none"
     """The Job of that maintenance."""
+    pre: Whole = "off"
+    """The batch's hook before the targets, in the session ``owner``."""
+    post: Whole = "off"
+    """The one after them."""
 
 
 class World(NamedTuple):
@@ -103,22 +116,31 @@ class World(NamedTuple):
 
 
 class Config(NamedTuple):
-    """What is explored: the order, the kind of each target, and how much may go wrong."""
+    """What is explored: the order, the kind of each target, how much may go wrong, and hooks."""
 
     order: str
     kinds: tuple[str, ...]
     faults: int = 2
+    hooks: bool = False
 
     def start(self) -> World:
         """A batch that somebody has just created."""
-        return World(Frame(self.order), tuple(Target(kind) for kind in self.kinds))
+        hook: Hook = "none" if self.hooks else "off"
+        whole: Whole = "idle" if self.hooks else "off"
+        frame = Frame(self.order, pre=whole, post=whole)
+        return World(frame, tuple(Target(kind, hook=hook) for kind in self.kinds))
 
     def __str__(self) -> str:
-        return f"{self.order} {'+'.join(self.kinds)}"
+        return f"{self.order} {'+'.join(self.kinds)}{' with hooks' if self.hooks else ''}"
 
 
 FINAL_SESSION = frozenset(("Succeeded", "Failed", "Skipped", OVER))
 FINAL_TARGET = frozenset(("Succeeded", "Failed"))
+
+
+def owes(target: Target) -> bool:
+    """Its pre hook was started, and its post hook is not told."""
+    return target.hook in ("owed", "running")
 
 
 def is_unfinished(session: Session) -> bool:

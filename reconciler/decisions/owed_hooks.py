@@ -47,10 +47,12 @@ class Owed:
 
 @attrs.frozen
 class Host:
-    """One claim, its stored report, and whether its claimant is proven dead."""
+    """One claim, its report, and whether its claimant is proven dead."""
 
     claim: JsonObject
     stat: JsonObject | None
+    stored: bool
+    """The report stands in the status: one that is only about to may yet come from the runner."""
     dead: bool
 
     @property
@@ -132,7 +134,7 @@ def _waiting(owed: Owed, target: Target, host: Host, job: JsonObject | None) -> 
         looks += [_ended(job, owed.now) + hooks.PATIENCE] if runs.finished(job) else []
         return Settled(host.claim, owed=True, look_at=tuple(looks))
     writes: tuple[Write, ...] = ()
-    if host.dead or owed.now >= forgotten:
+    if host.stored and (host.dead or owed.now >= forgotten):
         writes = tuple(_create(owed, target, host))
     return Settled(host.claim, owed=True, writes=writes, look_at=tuple(looks))
 

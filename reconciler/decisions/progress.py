@@ -151,7 +151,7 @@ def advance(session: Session, entry: JsonObject, *, turn: bool) -> Step:
     seen = [_host(session, entry, target, claim, going=going) for claim in claims]
     given_up = [_lost(session, host) for host in seen if _is_lost(entry, host)]
     stats = [*(entry.get("stats") or ()), *given_up]
-    hooks = [_settled(session, target, entry, host) for host in seen]
+    hooks = [_settled(session, target, entry, stats, host) for host in seen]
     facts = attrs.evolve(
         _facts(session, target, entry, seen, stats, turn),
         hooks_settled=not any(each.owed for each in hooks),
@@ -172,14 +172,18 @@ def advance(session: Session, entry: JsonObject, *, turn: bool) -> Step:
 
 
 def _settled(
-    session: Session, target: Target | None, entry: JsonObject, host: _Host
+    session: Session,
+    target: Target | None,
+    entry: JsonObject,
+    stats: list[JsonObject],
+    host: _Host,
 ) -> owed_hooks.Settled:
-    """What the host's runner owes, by the report that is stored: a new one may come to nothing."""
+    """What the host's runner owes. ``stats``: those to be stored, of which ``entry`` has some."""
     if session.owed is None:
         return owed_hooks.Settled(host.claim)
-    stats = entry.get("stats") or ()
     stat = next((item for item in stats if item.get("hostname") == host.name), None)
-    known = owed_hooks.Host(host.claim, stat, dead=host.runner.dead)
+    stored = _report(entry, host.name) is not host_machine.Report.NONE
+    known = owed_hooks.Host(host.claim, stat, stored, dead=host.runner.dead)
     return owed_hooks.settle(session.owed, target, known)
 
 

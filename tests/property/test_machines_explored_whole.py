@@ -31,6 +31,7 @@ def test_no_invariant_is_broken_in_any_order_and_the_proof_takes_less_than_a_min
     assert done.returncode == 0, done.stdout + done.stderr
     *configurations, total = done.stdout.splitlines()[1:]
     # 1 to 3 targets of two kinds: Parallel without their order, Sequential with it
-    assert len(configurations) == (2 + 3 + 4) + (2 + 4 + 8)
+    # and five with hooks
+    assert len(configurations) == (2 + 3 + 4) + (2 + 4 + 8) + 5
     assert all(line.endswith("none") for line in (*configurations, total)), done.stdout
     assert children_seconds() - before < MOST_SECONDS

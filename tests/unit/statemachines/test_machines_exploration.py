@@ -43,6 +43,8 @@ ONE_JOB = Config(PARALLEL, (JOB,))
 TWO_JOBS = Config(PARALLEL, (JOB, JOB))
 MIXED = Config(PARALLEL, (SIDECAR, JOB))
 IN_TURN = Config(SEQUENTIAL, (JOB, SIDECAR))
+HOOKED_SIDECAR = Config(PARALLEL, (SIDECAR,), hooks=True)
+HOOKED_JOB = Config(PARALLEL, (JOB,), hooks=True)
 
 
 def guarded(table, **changes):
@@ -65,6 +67,11 @@ def always(world):
 def a_target_failed_already(world):
     """Some target has failed, whatever the others do."""
     return world.some_target_failed
+
+
+def it_has_failed(world):
+    """A host has failed, whatever its hooks do."""
+    return world.some_host_failed if world.all_hosts_reported else world.given_up
 
 
 def a_runner_is_ready_now(world):
@@ -235,6 +242,34 @@ MUTATIONS = [
         ONE_JOB,
         {"target": guarded(target.TABLE, a_runner_is_ready=a_runner_is_ready_now)},
     ),
+    (
+        "a target that does not wait for the post hook of a dead runner",
+        11,
+        "a_final_target_owes_no_hook",
+        HOOKED_SIDECAR,
+        {"target": guarded(target.TABLE, it_failed_or_is_given_up=it_has_failed)},
+    ),
+    (
+        "a session that does not wait for its hooks",
+        11,
+        "a_final_session_owes_no_hook",
+        HOOKED_SIDECAR,
+        {"waits_for_hooks": False},
+    ),
+    (
+        "targets that do not wait for the pre hook",
+        11,
+        "nothing_begins_before_the_pre_hook",
+        HOOKED_JOB,
+        {"may_begin": lambda _: True},
+    ),
+    (
+        "a post hook that does not wait for the pre hook",
+        11,
+        "the_post_hook_is_last",
+        HOOKED_JOB,
+        {"may_thaw": lambda _: True},
+    ),
 ]
 
 
@@ -262,8 +297,8 @@ def test_every_invariant_can_be_broken_and_the_story_says_how(number, name, conf
     assert all("{" not in line for line in story)
 
 
-def test_each_of_the_ten_invariants_is_broken_by_some_mutation():
-    assert {case[1] for case in MUTATIONS} == set(range(1, 11))
+def test_each_of_the_eleven_invariants_is_broken_by_some_mutation():
+    assert {case[1] for case in MUTATIONS} == set(range(1, 12))
 
 
 def test_a_story_is_the_shortest_and_can_be_read():
@@ -287,14 +322,14 @@ This breaks invariant 7 (recovery points): A recovery point is the snapshot of a
 """
 
 
-@pytest.mark.parametrize("config", [ONE_SIDECAR, ONE_JOB, MIXED, IN_TURN], ids=str)
+@pytest.mark.parametrize("config", [ONE_SIDECAR, ONE_JOB, MIXED, IN_TURN, HOOKED_SIDECAR], ids=str)
 def test_nothing_is_broken_in_any_order_of_up_to_two_faults(config):
     result = explore(config)
     assert result.violations == ()
     assert result.transitions > result.states > 1000
 
 
-@pytest.mark.parametrize("config", [ONE_SIDECAR, ONE_JOB], ids=str)
+@pytest.mark.parametrize("config", [ONE_SIDECAR, ONE_JOB, HOOKED_JOB], ids=str)
 def test_what_is_tidied_away_hides_nothing(config):
     tidy, untidy = explore(config), explore(config, tidy=False)
     assert untidy.violations == ()
@@ -312,7 +347,7 @@ def test_without_faults_a_session_just_succeeds():
 
 
 def test_every_mix_of_up_to_three_targets_is_explored():
-    configs = exploration.configurations()
+    configs = [config for config in exploration.configurations() if not config.hooks]
     parallel = [config.kinds for config in configs if config.order == PARALLEL]
     sequential = [config.kinds for config in configs if config.order == SEQUENTIAL]
     assert len(parallel) == len(set(parallel)) == 2 + 3 + 4
@@ -383,6 +418,8 @@ def test_a_session_that_waits_has_nothing_to_rebuild():
         owns_targets=False,
         targets_are_free=True,
         must_be_skipped=False,
+        pre="off",
+        post="off",
     )
     targets = (operation.see_target(Target(JOB)),)
     assert operation.rebuild(OperatorRules(), seen, targets) == ("Pending", targets)

@@ -135,6 +135,34 @@ CASES = [
         [frame(maintaining=0, job="dead"), frame()],
         [frame(maintaining=0, job="running"), frame()],
     ),
+    (
+        "a_session_is_the_fold_of_its_targets",
+        [world(good(), first=RUNNING, owner=0, pre="good", post="running")],
+        [world(good(), first=DONE, owner=0, pre="good", post="bad")],
+    ),
+    ("a_target_ends_by_its_own_hosts", [target("Failed", hook="refused")], [target("Failed")]),
+    ("a_final_target_owes_no_hook", [bad(hook="told")], [bad(hook="owed")]),
+    ("a_final_target_owes_no_hook", [target("Running", hook="running")], [bad(hook="running")]),
+    (
+        "a_final_session_owes_no_hook",
+        [world(good(), first=DONE, owner=0, pre="bad", post="good")],
+        [world(good(), first=DONE, owner=0, pre="good", post="running")],
+    ),
+    (
+        "a_final_session_owes_no_hook",
+        [world(good(), first=DONE, owner=0, pre="idle", post="idle")],
+        [world(good(), first=DONE, owner=0, pre="running", post="running")],
+    ),
+    (
+        "nothing_begins_before_the_pre_hook",
+        [world(target("Running"), pre="good", post="idle")],
+        [world(target("Injecting"), pre="running", post="idle")],
+    ),
+    (
+        "the_post_hook_is_last",
+        [frame(pre="bad", post="idle"), frame(pre="bad", post="running")],
+        [frame(pre="running", post="idle"), frame(pre="running", post="running")],
+    ),
     ("nothing_is_written_twice", [world(), world()], [world(), world(first=DONE)]),
     ("a_lost_status_comes_back", [world(), world()], [world(), world(first=DONE)]),
 ]
@@ -157,8 +185,8 @@ def test_every_predicate_is_shown_true_and_false():
     assert {case[0] for case in CASES} == {each.holds.__name__ for each in invariants.ALL}
 
 
-def test_there_are_the_ten_invariants_each_with_a_sentence():
-    assert sorted({each.number for each in invariants.ALL}) == list(range(1, 11))
+def test_there_are_the_eleven_invariants_each_with_a_sentence():
+    assert sorted({each.number for each in invariants.ALL}) == list(range(1, 12))
     assert all(each.sentence.endswith(".") for each in invariants.ALL)
     assert str(named("every_session_ends")) == (
         "invariant 6 (liveness): At rest every session is final."

@@ -17,12 +17,14 @@ import typer
 from reconciler.cli import (
     agent,
     crds,
+    debug,
     diagram,
     explain,
     pause,
     plan,
     restore,
     run,
+    session_logs,
     snapshots,
     status,
     trigger,
@@ -76,7 +78,9 @@ app.command("resume")(pause.resume)
 app.command("snapshots")(snapshots.snapshots)
 app.command("restore")(restore.restore)
 app.command("unlock")(unlock.unlock)
+app.command("logs")(session_logs.logs)
 app.command("explain")(explain.explain)
+app.command("debug")(debug.debug)
 app.command("crds")(crds.crds)
 app.command("diagram")(diagram.diagram)
 app.command("agent", context_settings=agent.FORWARD, add_help_option=False)(agent.agent)

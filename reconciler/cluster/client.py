@@ -76,11 +76,26 @@ class Client:
         return resource.plural in self._discovered[root]
 
     def logs(
-        self, namespace: str, pod: str, container: str, *, follow: bool = False
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        *,
+        follow: bool = False,
+        since: str = "",
+        tail: int | None = None,
     ) -> Iterator[str]:
-        query = _query(container=container, follow="true" if follow else "")
+        query = _query(
+            container=container,
+            follow="true" if follow else "",
+            sinceTime=since,
+            tailLines="" if tail is None else str(tail),
+        )
         path = PODS.path(namespace, _named(pod), "log")
         return _lines(self._transport.stream(Request("GET", path, query)))
+
+    def version(self) -> JsonObject:
+        return self._object("GET", "/version")
 
     # Watcher
 

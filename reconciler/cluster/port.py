@@ -46,12 +46,23 @@ class Reader(Protocol):
         """Whether the server's discovery lists the resource."""
 
     def logs(
-        self, namespace: str, pod: str, container: str, *, follow: bool = False
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        *,
+        follow: bool = False,
+        since: str = "",
+        tail: int | None = None,
     ) -> Iterator[str]:
         """The lines of a container's log; followed until the container ends. Raises NotFound.
 
-        Rejected: the container has not started. ApiUnavailable, also in the midst of it.
+        ``since`` is a moment (RFC 3339), ``tail`` the number of last lines. Rejected: the container
+        has not started. ApiUnavailable, also in the midst of it.
         """
+
+    def version(self) -> JsonObject:
+        """What the API server says about itself."""
 
 
 class Watcher(Protocol):

@@ -12,6 +12,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import yaml
 
 from reconciler.api.resources import (
     BACKUP_BATCHES,
+    BACKUP_SESSIONS,
     JOBS,
     RESTORE_BATCHES,
     STATEFUL_SETS,
@@ -255,3 +257,36 @@ def test_wrong_words_of_a_restore_are_told(shop: Shop) -> None:
     assert "whose time?" in shop.run("restore", "app", "--at", "2026-01-01T00:00", code=1).stderr
     both = ("--at", "2026-01-01T00:00:00Z", "--snapshot", "abcd")
     shop.run("restore", "app", *both, code=2)
+
+
+def test_logs_of_a_session_name_the_host_of_every_line(shop: Shop) -> None:
+    text = shop.run("logs", "app", "--plain").stdout
+    assert "PersistentVolumeClaim/uploads/pvc-uploads[pvc-backup-0] | " in text
+    assert "StatefulSet/web/" in text or "maintenance[stash] | " in text
+
+
+def test_followed_logs_end_with_their_session(shop: Shop) -> None:
+    name = shop.json("trigger", "app")["name"]
+    text = shop.run("logs", f"backupsession/{name}", "--follow").stdout
+    assert "StatefulSet/web/sts-web-1[stash] | " in text
+    phase = shop.port.get(BACKUP_SESSIONS, "shop", name)["status"]["phase"]
+    assert phase == "Succeeded"
+
+
+def test_a_repository_has_no_logs(shop: Shop) -> None:
+    assert "sessions and restores" in shop.run("logs", "repository/repo", code=1).stderr
+
+
+def test_an_object_is_explained_through_kubectl(shop: Shop) -> None:
+    told = shop.json("explain", f"backupsession/{shop.session['name']}")
+    assert told["phase"] == "Succeeded"
+    assert told["pending"] == []
+
+
+def test_a_bundle_holds_no_password(shop: Shop, tmp_path: Path) -> None:
+    target = tmp_path / "bundle.tar.gz"
+    shop.run("debug", "--file", str(target))
+    with tarfile.open(target) as archive:
+        texts = [archive.extractfile(entry).read().decode() for entry in archive.getmembers()]
+    assert any("starting restic" in text for text in texts)
+    assert not any(CANARY in text for text in texts)

@@ -50,6 +50,12 @@ def emit(value: Any, output: Format = Format.JSON) -> None:
         sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
 
 
+def emit_line(value: Any) -> None:
+    """Print a value as one line of JSON at once, for what comes little by little."""
+    sys.stdout.write(orjson.dumps(value).decode() + "\n")
+    sys.stdout.flush()
+
+
 def report_error(error: TandemError) -> None:
     """One line a fault on standard error: what object, which field, what to do."""
     for line in _lines(error):

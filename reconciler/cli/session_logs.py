@@ -16,6 +16,7 @@ from reconciler.api.invoker import INVOKERS
 from reconciler.api.resources import BACKUP_SESSIONS, JsonObject, Resource
 from reconciler.api.session import FINAL_SESSION_PHASES
 from reconciler.cli import connection, console, explain, log_sources, options, summary
+from reconciler.cli.console import Format
 from reconciler.cli.log_sources import Source
 from reconciler.cluster.port import Port
 from reconciler.engine.clock import Clock, SystemClock
@@ -41,8 +42,11 @@ def logs(
     kubeconfig: options.Kubeconfig = None,
     context: options.Context = None,
     plain: options.Plain = False,
+    output: options.Output = Format.TEXT,
 ) -> None:
     """Print the logs of all sidecars and Jobs of a session or a restore, each line with its host.
+
+    For programs every line is one of JSON, also with --output yaml.
 
     Example: tandem logs wordpress -n demo --follow
 
@@ -50,7 +54,7 @@ def logs(
     """
     port, place = connection.reach(kubeconfig, context, namespace)
     resource, obj = _subject(port, place, object_)
-    reading = Reading(port, SystemClock(), resource, obj, Printer(plain))
+    reading = Reading(port, SystemClock(), resource, obj, Printer(output, plain=plain))
     if follow:
         reading.follow()
     else:
@@ -73,11 +77,15 @@ def _subject(port: Port, namespace: str, text: str) -> tuple[Resource, JsonObjec
 class Printer:
     """Lines with whose they are, in a colour each."""
 
-    def __init__(self, plain: bool) -> None:
+    def __init__(self, output: Format, *, plain: bool) -> None:
+        self._output = output
         self._screen = console.out(plain=plain)
         self._colours: dict[str, str] = {}
 
     def print(self, source: Source, line: str) -> None:
+        if self._output is not Format.TEXT:
+            console.emit_line({"whose": source.whose, "container": source.container, "line": line})
+            return
         whose = f"{source.whose}[{source.container}]"
         colour = self._colours.setdefault(whose, COLOURS[len(self._colours) % len(COLOURS)])
         self._screen.print(Text.assemble((whose, colour), f" | {line}"), soft_wrap=True)

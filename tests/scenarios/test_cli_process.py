@@ -265,6 +265,11 @@ def test_logs_of_a_session_name_the_host_of_every_line(shop: Shop) -> None:
     assert "StatefulSet/web/" in text or "maintenance[stash] | " in text
 
 
+def test_logs_for_programs_are_a_line_of_json_each(shop: Shop) -> None:
+    lines = shop.run("logs", "app", "-o", "json").stdout.splitlines()
+    assert "pvc-backup-0" in {json.loads(line)["container"] for line in lines}
+
+
 def test_followed_logs_end_with_their_session(shop: Shop) -> None:
     name = shop.json("trigger", "app")["name"]
     text = shop.run("logs", f"backupsession/{name}", "--follow").stdout

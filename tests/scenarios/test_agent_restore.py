@@ -198,7 +198,7 @@ def test_a_wrong_password_fails_the_host_and_keeps_the_application_down(site: Si
     said = ""
     while "the application is not started" not in said:
         assert select.select([waiting.stderr], [], [], 60)[0], said
-        said += waiting.stderr.readline()
+        said += os.read(waiting.stderr.fileno(), 65536).decode()
     assert waiting.poll() is None
     site.port.delete(r.RESTORE_BATCHES, "demo", "back")
     _, more = waiting.communicate(timeout=60)

@@ -14,7 +14,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -111,10 +111,12 @@ class RealCluster(Cluster):
 
     def kill_operator(self) -> str:
         leader = wait_until(self.leader, "an operator leads", self.patience)
-        pod = leader.partition("_")[0]
-        force = ("--grace-period=0", "--force")
-        self.kubectl("-n", OPERATOR_NAMESPACE, "delete", "pod", pod, *force)
+        self._delete_operator(leader.partition("_")[0])
         return leader
+
+    def _delete_operator(self, pod: str) -> None:
+        force = ("--grace-period=0", "--force", "--ignore-not-found")
+        self.kubectl("-n", OPERATOR_NAMESPACE, "delete", "pod", pod, *force)
 
     def api_server_away(self) -> contextlib.AbstractContextManager[None]:
         pytest.skip("only a cluster of this machine's own can lose its API server")
@@ -141,8 +143,11 @@ class Node(RealCluster):
 
     def kill_operator(self) -> str:
         leader = wait_until(self.leader, "an operator leads", self.patience)
-        for pid in self._processes(leader.partition("_")[0]):
+        pod = leader.partition("_")[0]
+        for pid in self._processes(pod):
             os.kill(pid, signal.SIGKILL)
+        # a new pod: the old one would be restarted later and later, and a scenario kills often
+        self._delete_operator(pod)
         return leader
 
     def _processes(self, pod: str) -> list[int]:
@@ -178,18 +183,20 @@ class Node(RealCluster):
     def _answers(self) -> bool:
         return self.kubectl("get", "--raw", "/readyz") == "ok"
 
-    def _killed(self, name: str):
+    def _killed(self, name: str) -> Callable[[], None]:
         """SIGKILL for one of the kit's processes; returns what starts it again as it was."""
         file = self.folder / f"{name}.pid"
         process = Path("/proc") / file.read_text()
         argv = (process / "cmdline").read_text().rstrip("\0").split("\0")
         where = (process / "cwd").readlink()
+        # whose namespaces all of the node's processes share
+        containerd = (self.folder / "containerd.pid").read_text()
         os.kill(int(process.name), signal.SIGKILL)
 
         def start() -> None:
             with (self.folder / f"{name}.log").open("ab") as log:
                 again = subprocess.Popen(
-                    ["nsenter", f"--net=/run/netns/cp-{NAME}", *argv],
+                    ["nsenter", "--target", containerd, "--net", "--mount", *argv],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,

@@ -14,7 +14,13 @@ import orjson
 import yaml
 from rich.console import Console
 
-from reconciler.errors import InvalidObject, TandemError
+from reconciler.errors import (
+    ApiUnavailable,
+    Forbidden,
+    InvalidObject,
+    NamespaceTerminating,
+    TandemError,
+)
 
 PIPE_WIDTH = 200
 
@@ -65,4 +71,15 @@ def report_error(error: TandemError) -> None:
 def _lines(error: TandemError) -> list[str]:
     if isinstance(error, InvalidObject):
         return [f"{error.subject}: {fault}" for fault in error.faults]
-    return [" ".join(str(error).split())]
+    return [" ".join(str(error).split()) + _hint(error)]
+
+
+def _hint(error: TandemError) -> str:
+    """What to do about a fault that no object can be blamed for."""
+    if isinstance(error, NamespaceTerminating):
+        return ""
+    if isinstance(error, Forbidden):
+        return "; ask for this permission; kubectl auth can-i --list shows those that you have"
+    if isinstance(error, ApiUnavailable):
+        return "; is the cluster up, and the kubeconfig right? kubectl version asks it, too"
+    return ""

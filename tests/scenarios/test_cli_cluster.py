@@ -17,6 +17,7 @@ from reconciler.api.resources import (
 from reconciler.cli import operating
 from reconciler.cli.demo import application
 from reconciler.cli.main import execute
+from reconciler.cluster.transport import Response
 from reconciler.decisions.plan import Settings
 from reconciler.embedded.cluster import EmbeddedCluster
 from reconciler.engine.clock import SystemClock
@@ -291,6 +292,20 @@ def test_a_cluster_without_tandems_kinds_says_how_to_install_them(tmp_path, caps
             assert "tandem crds | kubectl apply -f -" in capsys.readouterr().err
 
 
+def test_a_missing_permission_is_told_with_how_to_look_for_it(cluster, capsys):
+    def refuse(request, proceed):
+        if "stash.appscode.com" in request.path:
+            return Response(403, {"message": "backupbatches is forbidden: user eve cannot list"})
+        return proceed(request)
+
+    cluster.server.intercept(refuse)
+    for arguments in (["status"], ["pause", "web"], ["explain", "batch/web"], ["logs", "web"]):
+        assert execute([*arguments, "--kubeconfig", str(cluster.kubeconfig)]) == 1
+        [line] = capsys.readouterr().err.splitlines()
+        assert "user eve cannot" in line
+        assert "kubectl auth can-i" in line
+
+
 def test_a_kubeconfig_that_is_not_there_is_named(capsys):
     assert execute(["status", "web", "--kubeconfig", "absent.kubeconfig"]) == 1
     assert capsys.readouterr().err.startswith("error: absent.kubeconfig: no such file")
@@ -303,3 +318,4 @@ def test_a_cluster_that_does_not_answer_is_an_error_of_one_line(tmp_path, capsys
     assert execute(["status", "web", "--kubeconfig", kubeconfig]) == 1
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
+    assert "is the cluster up, and the kubeconfig right?" in line

@@ -21,6 +21,9 @@ HEAD: Final = """\
 
 <!-- Generated from the commands by: python -m reconciler.cli.reference -->
 
+With `kubectl-tandem` in the `PATH`, `kubectl tandem` is the same program.
+[Operating](operating.md) says which command helps when.
+
 Every command has `--help`. Results go to standard output, as text or with `--output json`;
 progress and errors go to standard error, an error as one line that names the object, the field and
 what to do.

@@ -100,6 +100,24 @@ class Cluster(abc.ABC):
         """Bytes of memory of each operator, by name."""
         raise NotImplementedError
 
+    def agent_memory(self, namespace: str, pod: str) -> int:
+        """Bytes of memory of the agent in a pod."""
+        line = (
+            "for p in /proc/[0-9]*; do"
+            " if tr '\\0' ' ' < $p/cmdline | grep -q 'agent run-backup'; then"
+            " grep VmRSS $p/status; fi; done"
+        )
+        found = self.execute(namespace, pod, ["sh", "-c", line], "stash")
+        return max((int(row.split()[1]) * 1024 for row in found.splitlines()), default=0)
+
+    def writes(self, namespace: str) -> dict[str, int]:
+        """How often each account has written into a namespace; {} where nobody counts."""
+        return {}
+
+    def images(self) -> dict[str, int]:
+        """Bytes of Tandem's image, by name; {} where there is none."""
+        return {}
+
 
 def resident(pid: int) -> int:
     """Bytes that a process of this machine holds in memory."""

@@ -117,5 +117,8 @@ class Embedded(Cluster):
             self.inner.http = HttpServer(self.inner.server, port=port)
             self.inner.http.start()
 
+    def agent_memory(self, namespace: str, pod: str) -> int:
+        return 0  # a command in a container sees its own processes only
+
     def operator_memory(self) -> dict[str, int]:
         return {name: resident(process.pid) for name, process in self.operators.items()}

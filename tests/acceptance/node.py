@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 import signal
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -166,6 +168,26 @@ class Node(RealCluster):
         names = [pod["metadata"]["name"] for pod in pods]
         return {name: sum(map(resident, self._processes(name))) for name in names}
 
+    def writes(self, namespace: str) -> dict[str, int]:
+        found: Counter[str] = Counter()
+        with (self.folder / "audit.log").open() as log:
+            for line in log:
+                if f'"namespace":"{namespace}"' in line:
+                    each = json.loads(line)
+                    if each["verb"] in ("create", "update", "patch", "delete"):
+                        found[each["user"]["username"].replace(f":{namespace}:", ":")] += 1
+        return dict(found.most_common())
+
+    def images(self) -> dict[str, int]:
+        form = ("--format", "{{.Size}}")
+        done = subprocess.run(
+            ["podman", "image", "inspect", TANDEM_IMAGE, *form],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return {TANDEM_IMAGE: int(done.stdout)}
+
     # -- the node's own processes --
 
     @contextlib.contextmanager
@@ -175,13 +197,17 @@ class Node(RealCluster):
             yield
         finally:
             start()
-            wait_until(self._answers, "the API server answers", self.patience)
+            wait_until(lambda: self._says_ok("/readyz"), "it answers", self.patience)
 
     def restart_kubelet(self) -> None:
         self._killed("kubelet")()
+        health = "/api/v1/nodes/node1/proxy/healthz"
+        wait_until(lambda: self._says_ok(health), "the kubelet answers", self.patience)
 
-    def _answers(self) -> bool:
-        return self.kubectl("get", "--raw", "/readyz") == "ok"
+    def _says_ok(self, path: str) -> bool:
+        with contextlib.suppress(AssertionError):
+            return self.kubectl("get", "--raw", path) == "ok"
+        return False
 
     def _killed(self, name: str) -> Callable[[], None]:
         """SIGKILL for one of the kit's processes; returns what starts it again as it was."""

@@ -79,6 +79,8 @@ def _what(at: str, rule: Rule) -> Iterator[Fault]:
             "has both snapshots and paths",
             "write snapshots to restore them whole, or paths to restore the latest of each",
         )
+    if rule.include and rule.exclude:
+        yield Fault(at, "has both include and exclude", "keep one: restic takes one of them")
 
 
 def _restic(driver: str) -> bool:

@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from reconciler.agent import database, drivers, job, maintenance
+from reconciler.agent import database, drivers, init_container, job, maintenance
 from reconciler.agent.session import Duty, Sidecar
 from reconciler.agent.turn import Target
 from reconciler.api import resources as r
@@ -36,7 +36,7 @@ def written(application, monkeypatch, caplog):
         port = application.cluster.port
         stored = [
             port.list(resource, "demo").items
-            for resource in (r.EVENTS, r.BACKUP_SESSIONS, r.REPOSITORIES)
+            for resource in (r.EVENTS, r.BACKUP_SESSIONS, r.RESTORE_SESSIONS, r.REPOSITORIES)
         ]
         assert argvs, "nothing was started, so nothing is proven"
         files = [
@@ -100,6 +100,30 @@ def test_a_restic_that_prints_its_environment_and_dies(application, make, writte
     application.cluster.put(r.BACKUP_SESSIONS, make.session())
     duty = Duty("demo", "BackupBatch", "shop", Target("Deployment", "web"))
     assert Sidecar(application.cluster.port, tools, duty).step(0)
+    assert "RESTIC_PASSWORD=***" in written()
+    assert not leaked(written())
+
+
+def test_a_restore_of_a_restic_that_prints_its_environment(
+    application, make, written, scripts
+) -> None:
+    folder = scripts("restic", "env >&2; env; exit 1")
+    use_password(application, CANARY)
+    environ = make.environ(application.root, PATH=f"{folder}:{os.environ['PATH']}")
+    tools = make.tools(application.root, environ, CANARY)
+    ref = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    application.cluster.put(r.RESTORE_SESSIONS, {
+        "metadata": {"name": "back"},
+        "spec": {"repository": {"name": "repo"},
+                 "target": {"ref": ref, "rules": [{"snapshots": ["latest"]}]}},
+        "status": {"phase": "Running", "targetPhase": "Scheduled",
+                   "hosts": [{"hostname": "host-0"}]},
+    })  # fmt: skip
+    duty = init_container.Duty("demo", r.RESTORE_SESSIONS, "back", Target("Deployment", "web"))
+    own = init_container.InitContainer(application.cluster.port, tools, duty)
+    assert [own.step(), own.step()] == [None, None]
+    (stat,) = application.cluster.get(r.RESTORE_SESSIONS, "back")["status"]["stats"]
+    assert stat["phase"] == "Failed"
     assert "RESTIC_PASSWORD=***" in written()
     assert not leaked(written())
 

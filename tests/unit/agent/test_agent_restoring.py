@@ -238,6 +238,46 @@ def test_what_a_restore_means_for_a_pod(phase, stat, expected, found) -> None:
     assert verdict(obj, WEB, "host-0") is found
 
 
+def shell(line: str) -> dict[str, Any]:
+    return {"exec": {"command": ["sh", "-c", line]}}
+
+
+def with_hooks(**hooks: Any):
+    made = restore_session()
+    made["spec"]["hooks"] = hooks
+    return made
+
+
+def test_the_hooks_of_a_member_are_run_around_its_data(lost) -> None:
+    data = lost.data
+    pre, post = shell(f"ls {data} >{data}.before"), shell(f"ls {data} >{data}.after")
+    lost.cluster.put(r.RESTORE_SESSIONS, with_hooks(preRestore=pre, postRestore=post))
+    assert container(lost).run() == 0
+    seen = [(data.parent / f"data.{when}").read_text() for when in ("before", "after")]
+    assert seen == ["", "index.html\n"]
+    assert status(lost)["hosts"][0]["hooks"] == {"pre": "Succeeded", "post": "Succeeded"}
+
+
+def test_a_pre_hook_that_fails_leaves_the_data_as_they_are(lost) -> None:
+    post = shell(f"echo >{lost.data}.after")
+    lost.cluster.put(r.RESTORE_SESSIONS, with_hooks(preRestore=shell("exit 3"), postRestore=post))
+    waiting = container(lost)
+    assert [waiting.step(), waiting.step()] == [None, None]
+    assert page(lost) is None
+    (stat,) = status(lost)["stats"]
+    assert (stat["phase"], "exit code 3" in stat["error"]) == ("Failed", True)
+    assert (lost.data.parent / "data.after").exists()  # freeze and thaw belong together
+
+
+def test_a_post_hook_that_fails_fails_the_host_whose_data_are_back(lost) -> None:
+    lost.cluster.put(r.RESTORE_SESSIONS, with_hooks(postRestore=shell("exit 4")))
+    assert run(lost, report=True) == 0
+    assert page(lost) == "hello"
+    (stat,) = status(lost)["stats"]
+    assert (stat["phase"], "exit code 4" in stat["error"]) == ("Failed", True)
+    assert "backup" not in stat["error"]
+
+
 # -- the Job --------------------------------------------------------------------------------------
 
 

@@ -379,6 +379,7 @@ def restore(target_rules: list[dict[str, Any]], **spec: Any) -> RestoreSession:
         ([{"targetHosts": ["a", "a"], "paths": ["/a"]}],
          "[0].targetHosts", "names a host of spec.target.rules[0]"),
         ([{"snapshots": ["latest"], "paths": ["/a"]}], "[0]", "has both snapshots and paths"),
+        ([{"include": ["*.a"], "exclude": ["*.b"]}], "[0]", "has both include and exclude"),
     ],
 )  # fmt: skip
 def test_rules_that_conflict_are_refused(

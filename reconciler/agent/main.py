@@ -21,6 +21,7 @@ from reconciler.agent import (
     maintenance,
     restore_job,
     restoring,
+    snapshot_restore,
     snapshots,
     trigger,
     wiping,
@@ -199,6 +200,27 @@ def create_vs(
     place = own.surroundings.namespace(namespace)
     step = job.Step(place, backupsession, Target(target_kind, target_name), "")
     finish(kubeconfig, lambda port: snapshots.create_vs(port, own, step))
+
+
+@app.command("restore-vs", context_settings=flags.LENIENT)
+def restore_vs(
+    context: typer.Context,
+    invoker_name: flags.InvokerName,
+    invoker_kind: flags.InvokerKind,
+    target_kind: flags.TargetKind,
+    target_name: flags.TargetName,
+    hostname: flags.Hostname = "",
+    namespace: flags.Namespace = "",
+    kubeconfig: flags.Kubeconfig = "",
+) -> None:
+    """Make a claim of a VolumeSnapshot (a restore with driver VolumeSnapshotter)."""
+    flags.refuse_unknown(context.args)
+    own = tools("", "", "false")
+    place = own.surroundings.namespace(namespace)
+    resource = restore_job.resource_of(invoker_kind)
+    target = Target(target_kind, target_name)
+    step = job.Step(place, invoker_name, target, "", hostname, resource=resource)
+    finish(kubeconfig, lambda port: snapshot_restore.restore_vs(port, own, step))
 
 
 @app.command("create-backupsession", context_settings=flags.LENIENT)

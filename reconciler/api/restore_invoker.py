@@ -13,7 +13,7 @@ from typing import Final
 
 import attrs
 
-from reconciler.api.backup import Driver, ExecutionOrder
+from reconciler.api.backup import VOLUME_SNAPSHOTTER, Driver, ExecutionOrder
 from reconciler.api.decoding import Unknown, decode, encode
 from reconciler.api.metadata import ObjectMeta, OwnerReference, TargetRef
 from reconciler.api.resources import (
@@ -80,6 +80,11 @@ class RestoreInvoker:
             time_out=obj.spec.time_out,
             status=obj.status if isinstance(obj, RestoreBatch) else _status_of(obj),
         )
+
+    @property
+    def takes_snapshots(self) -> bool:
+        """Whether claims are made of VolumeSnapshots, and no Repository is involved."""
+        return self.driver == VOLUME_SNAPSHOTTER
 
     @property
     def kind(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import get_args
 
-from reconciler.api.backup import Driver, ExecutionOrder
+from reconciler.api.backup import VOLUME_SNAPSHOTTER, Driver, ExecutionOrder
 from reconciler.api.backup_rules import handler_faults
 from reconciler.api.restore import (
     RestoreBatch,
@@ -34,6 +34,7 @@ def restore_session_faults(restore: RestoreSession) -> Iterator[Fault]:
         yield Fault("spec.rules", "stands beside spec.target.rules", "keep spec.target.rules only")
     yield from rule_faults("spec.rules", spec.rules)
     yield from _target("spec", spec.target, needs_rules=not spec.rules and _restic(spec.driver))
+    yield from _sources("spec", spec.target, spec.driver)
 
 
 def restore_batch_faults(restore: RestoreBatch) -> Iterator[Fault]:
@@ -49,6 +50,7 @@ def restore_batch_faults(restore: RestoreBatch) -> Iterator[Fault]:
         path = f"spec.members[{index}]"
         yield from _hooks(f"{path}.hooks", member.hooks)
         yield from _target(path, member.target, needs_rules=_restic(spec.driver))
+        yield from _sources(path, member.target, spec.driver)
     yield from _duplicates(spec.members)
 
 
@@ -113,6 +115,22 @@ def _target(path: str, target: RestoreTarget | None, *, needs_rules: bool) -> It
             "write for example rules: [{snapshots: [latest]}]",
         )
     yield from rule_faults(f"{path}.target.rules", target.rules)
+
+
+def _sources(path: str, target: RestoreTarget | None, driver: str) -> Iterator[Fault]:
+    """With snapshots, claims are all that is made, and each is made of a snapshot."""
+    if target is None or driver != VOLUME_SNAPSHOTTER:
+        return
+    at = f"{path}.target.volumeClaimTemplates"
+    if not target.volume_claim_templates:
+        yield Fault(at, "is empty, so nothing would be restored", "write the claims to be made")
+    for index, template in enumerate(target.volume_claim_templates):
+        source = (template.get("spec") or {}).get("dataSource") or {}
+        if source.get("kind") != "VolumeSnapshot" or not source.get("name"):
+            example = "{apiGroup: snapshot.storage.k8s.io, kind: VolumeSnapshot, name: …}"
+            yield Fault(
+                f"{at}[{index}].spec.dataSource", "names no VolumeSnapshot", f"write {example}"
+            )
 
 
 def _duplicates(members: tuple[RestoreMember, ...]) -> Iterator[Fault]:

@@ -36,6 +36,7 @@ _WHO: Final = {
     names.INIT_CONTAINER_ROLE: "Pods of a workload that is restored, in their namespace.",
     names.BACKUP_JOB_ACCOUNT: "Jobs of backups and of repositories, in their namespace.",
     names.RESTORE_JOB_ACCOUNT: "Jobs of restores, in their namespace.",
+    names.SNAPSHOT_RESTORER_ACCOUNT: "Jobs that make claims of snapshots, in their namespace.",
     names.SNAPSHOT_JOB_ACCOUNT: "Jobs that make VolumeSnapshots, in their namespace.",
     names.HOOKS_ROLE: "Whoever of these runs hooks, in its namespace.",
     names.CRON_JOB_ACCOUNT: "Triggers, in the namespace of their batch.",

@@ -28,6 +28,11 @@ def for_snapshots(view: View, namespace: str, account: str = "") -> Iterator[App
     return _missing(view, access.snapshot_access(namespace, account))
 
 
+def for_snapshot_restores(view: View, namespace: str, account: str = "") -> Iterator[Apply]:
+    """What pods of Jobs that make claims of VolumeSnapshots need."""
+    return _missing(view, access.snapshot_restore_access(namespace, account))
+
+
 def for_cron_job(view: View, namespace: str, account: str = "") -> Iterator[Apply]:
     """What the trigger's pod needs."""
     return _missing(view, access.cron_job_access(namespace, account))

@@ -24,6 +24,7 @@ from reconciler.decisions import (
     limits,
     progress,
     restore_conditions,
+    restore_snapshot_work,
     restore_targets,
     restore_work,
     restores,
@@ -95,7 +96,7 @@ class World:
         """What must come before the Repository is asked, as a sentence; "" when nothing must."""
         if self.typed is None:
             return f"The spec is not valid: {world.told(self.faults)}"
-        if self.repository is None:
+        if self.repository is None and not self.typed.takes_snapshots:
             return f"Repository {self.typed.repository} does not exist."
         missing = [f"{t.ref.kind} {t.ref.name}" for t in self.targets if t.is_missing]
         if missing:
@@ -185,9 +186,10 @@ def _secret_problem(view: View, namespace: str, repository: Repository | None) -
 
 def _waits_for(seen: World) -> str:
     """What keeps the restore from starting, as a sentence; "" when nothing does."""
-    if seen.repository is None or seen.typed is None:
+    if seen.typed is None or (seen.repository is None and not seen.typed.takes_snapshots):
         return seen.own_wait
-    if restores.label(seen.obj) in (world.status_of(seen.repository).get("activeRestores") or ()):
+    listed = world.status_of(seen.repository).get("activeRestores") if seen.repository else ()
+    if restores.label(seen.obj) in (listed or ()):
         return ""
     if seen.own_wait:
         return seen.own_wait
@@ -196,7 +198,8 @@ def _waits_for(seen: World) -> str:
     if seen.session is not None:
         name = world.name_of(seen.session)
         return f"BackupSession {name} backs up one of the targets; it is waited for."
-    return world.repository_wait(seen.repository, "restore")
+    # Claims of snapshots need no lock.
+    return world.repository_wait(seen.repository, "restore") if seen.repository else ""
 
 
 # -- advancing ------------------------------------------------------------------------------------
@@ -282,10 +285,9 @@ def _session(
     pre: hooks.Found,
     waits_for: str,
 ) -> Session:
-    work = restore_work.RestoreWork(seen.typed, seen.typed_repository) if seen.typed else None
     return Session(
         obj=seen.obj,
-        work=work,
+        work=_work(seen),
         words=restore_work.WORDS,
         targets=seen.targets,
         started=allowed and not pre.pending and not pre.failed,
@@ -296,6 +298,14 @@ def _session(
         settings=settings,
         view=view,
     )
+
+
+def _work(seen: World) -> progress.Work | None:
+    if seen.typed is None:
+        return None
+    if seen.typed.takes_snapshots:
+        return restore_snapshot_work.RestoreSnapshotWork(seen.typed)
+    return restore_work.RestoreWork(seen.typed, seen.typed_repository)
 
 
 def _refusal(seen: World, pre: hooks.Found) -> tuple[str, str] | tuple[()]:

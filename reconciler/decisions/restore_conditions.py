@@ -70,7 +70,8 @@ def _merged(
 
 def _of_whole(seen: World, phase: str, found: Sequence[JsonObject]) -> Iterator[Condition]:
     yield _valid(seen)
-    yield _repository_found(seen)
+    if seen.typed is None or not seen.typed.takes_snapshots:
+        yield _repository_found(seen)
     if seen.typed_repository is not None:
         yield _secret_found(seen)
     if phase == machine.PENDING:

@@ -39,7 +39,7 @@ def _read_one(  # noqa: PLR0917 -- private, and called once
     # Claims of templates are made by the restore, so there is nothing to look for.
     resource = world.TARGETS.get(ref.kind) if target.ref.name else None
     found = view.get(resource, restore.namespace, ref.name) if resource else None
-    is_workload = ref.kind in world.SIDECAR_KINDS
+    is_workload = ref.kind in world.SIDECAR_KINDS and not restore.takes_snapshots
     owned = bool(found and is_workload and workload.is_owned(found))
     at = f"{restore.member_path(index)}.target"
     problem = (
@@ -61,8 +61,9 @@ def _read_one(  # noqa: PLR0917 -- private, and called once
         owned=owned,
         mount_problem=problem,
         part=part,
+        by_snapshots=restore.takes_snapshots,
         task_faults=()
-        if is_workload
+        if is_workload or restore.takes_snapshots
         else tuple(_task_faults(view, restore, index, repository, image)),
     )
 

@@ -67,14 +67,7 @@ def read(obj: JsonObject) -> tuple[RestoreInvoker | None, tuple[Fault, ...]]:
             typed = decode(RestoreSession, obj, unknown="ignore")
     except InvalidObject as error:
         return None, error.faults
-    found = RestoreInvoker.of(typed)
-    return found, (*validate(typed), *_unsupported_driver(found))
-
-
-def _unsupported_driver(typed: RestoreInvoker) -> Iterator[Fault]:
-    if typed.driver != "Restic":
-        problem = "is not supported yet: only restic restores"
-        yield Fault("spec.driver", problem, "write Restic", typed.driver)
+    return RestoreInvoker.of(typed), tuple(validate(typed))
 
 
 def is_final(obj: JsonObject) -> bool:

@@ -65,6 +65,12 @@ def snapshot_access(namespace: str, account: str = "") -> tuple[JsonObject, ...]
     return _access(namespace, account, names.SNAPSHOT_JOB_ACCOUNT, names.snapshot_binding)
 
 
+def snapshot_restore_access(namespace: str, account: str = "") -> tuple[JsonObject, ...]:
+    """What a Job that makes a claim of a VolumeSnapshot needs."""
+    own = names.SNAPSHOT_RESTORER_ACCOUNT
+    return _access(namespace, account, own, names.snapshot_restorer_binding)
+
+
 def _access(
     namespace: str, account: str, own: str, binding: Callable[[str], str]
 ) -> tuple[JsonObject, ...]:
@@ -143,6 +149,12 @@ _RULES: dict[str, list[JsonObject]] = {
         *_RESTORE,
         _rule("find the database", APP_CATALOG, ["appbindings"], ["get"]),
         _rule("log in to the database", "", ["secrets"], ["get"]),
+    ],
+    names.SNAPSHOT_RESTORER_ACCOUNT: [
+        *_RESTORE,
+        _rule("find the snapshot", r.VOLUME_SNAPSHOTS.group, ["volumesnapshots"], ["get"]),
+        _rule("make its claim", "", ["persistentvolumeclaims"], ["get", "create"]),
+        _rule("learn why the claim is not bound", "", ["events"], ["list"]),
     ],
     names.SNAPSHOT_JOB_ACCOUNT: [
         *_REPORT,
@@ -230,6 +242,7 @@ _RULES: dict[str, list[JsonObject]] = {
                 names.BACKUP_JOB_ACCOUNT,
                 names.INIT_CONTAINER_ROLE,
                 names.RESTORE_JOB_ACCOUNT,
+                names.SNAPSHOT_RESTORER_ACCOUNT,
                 names.SNAPSHOT_JOB_ACCOUNT,
                 names.HOOKS_ROLE,
                 names.CRON_JOB_ACCOUNT,

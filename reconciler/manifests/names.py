@@ -21,6 +21,7 @@ SIDECAR = "stash"
 INIT_CONTAINER = "stash-init"
 CRON_JOB_ACCOUNT = "stash-cron-job"
 BACKUP_JOB_ACCOUNT = "stash-backup-job"
+SNAPSHOT_RESTORER_ACCOUNT = "stash-vs-restorer-job"
 SNAPSHOT_JOB_ACCOUNT = "stash-vs-job"
 SIDECAR_ROLE = "stash-sidecar"
 RESTORE_JOB_ACCOUNT = "stash-restore-job"
@@ -62,6 +63,10 @@ def backup_job(session: str, index: int) -> str:
 
 def snapshot_job(session: str, index: int) -> str:
     return limited(f"stash-vs-{session}-{index}")
+
+
+def snapshot_restore_job(restore: str, index: int, claim: str) -> str:
+    return limited(f"stash-vs-{restore}-{index}-{digest(claim)}")
 
 
 def volume_snapshot(claim: str, session: str, session_uid: str) -> str:
@@ -120,6 +125,13 @@ def sidecar_binding(service_account: str) -> str:
 
 def init_container_binding(service_account: str) -> str:
     return limited(f"{INIT_CONTAINER_ROLE}-{service_account}")
+
+
+def snapshot_restorer_binding(service_account: str) -> str:
+    """The binding of a service account that a user named for Jobs that make claims of snapshots."""
+    if service_account == SNAPSHOT_RESTORER_ACCOUNT:
+        return SNAPSHOT_RESTORER_ACCOUNT
+    return limited(f"{SNAPSHOT_RESTORER_ACCOUNT}-{service_account}")
 
 
 def restore_binding(service_account: str) -> str:

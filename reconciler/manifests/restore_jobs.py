@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from reconciler.api.decoding import encode
 from reconciler.api.repository import Repository
 from reconciler.api.resources import APP_BINDINGS, PERSISTENT_VOLUME_CLAIMS, JsonObject
 from reconciler.api.restore import RestoreMember, RestoreTarget
 from reconciler.api.restore_invoker import ORDINAL, RestoreInvoker
+from reconciler.api.runtime import RuntimeSettings
 from reconciler.errors import Fault
 from reconciler.manifests import functions as variables
 from reconciler.manifests import (
@@ -21,6 +23,7 @@ from reconciler.manifests import (
     jobs,
     labels,
     names,
+    runtime,
     security,
     tasks,
     volumes,
@@ -67,20 +70,69 @@ def restore(
         env=env,
         more=_claimed(member.target or RestoreTarget(), ordinal),
     )
-    own = {
-        **labels.offshoot(invoker.metadata.labels, labels.OF_RESTORE),
-        **labels.of_invoker(invoker.kind, invoker.name),
-        labels.TASK: "restore",
-    }
     job = jobs.job_of(
         names.restore_job(invoker.name, index, ordinal),
         invoker.namespace,
-        own,
+        _own_labels(invoker),
         obj,
         security.with_defaults(pod, image, as_root=_writes_files(member)),
         deadline_seconds=deadline_seconds,
     )
     return jobs.Built(job, claim, resolved.faults)
+
+
+def of_snapshot(
+    invoker: RestoreInvoker,
+    index: int,
+    *,
+    obj: JsonObject,
+    host: str,
+    image: str,
+    deadline_seconds: int,
+) -> JsonObject:
+    """The Job that makes the claim ``host`` of member ``index`` from a VolumeSnapshot."""
+    settings = invoker.members[index].runtime_settings or RuntimeSettings()
+    ref = invoker.ref(index)
+    container = {
+        "name": names.SIDECAR,
+        "image": image,
+        "args": [
+            "restore-vs",
+            f"--invoker-kind={invoker.kind}",
+            f"--invoker-name={invoker.name}",
+            f"--target-kind={ref.kind}",
+            f"--target-name={ref.name}",
+            f"--hostname={host}",
+            f"--namespace={invoker.namespace}",
+        ],
+        "env": [
+            *volumes.runner_environment(),
+            {"name": "RESTORE_UID", "value": invoker.metadata.uid},
+        ],
+    }
+    own = runtime.container(container, encode(settings.container) if settings.container else {})
+    pod = {
+        "restartPolicy": "Never",
+        "serviceAccountName": names.SNAPSHOT_RESTORER_ACCOUNT,
+        "containers": [own],
+    }
+    pod = runtime.pod(pod, encode(settings.pod) if settings.pod else {})
+    return jobs.job_of(
+        names.snapshot_restore_job(invoker.name, index, host),
+        invoker.namespace,
+        _own_labels(invoker),
+        obj,
+        security.with_defaults(pod, image),
+        deadline_seconds=deadline_seconds,
+    )
+
+
+def _own_labels(invoker: RestoreInvoker) -> dict[str, str]:
+    return {
+        **labels.offshoot(invoker.metadata.labels, labels.OF_RESTORE),
+        **labels.of_invoker(invoker.kind, invoker.name),
+        labels.TASK: "restore",
+    }
 
 
 def _writes_files(member: RestoreMember) -> bool:

@@ -193,7 +193,7 @@ WANTED = (
         for name in ("mysql-*", "mariadb-*", "postgres-*")
     ),
     Wanted("ClusterRole/stash-restore-*", "*", "Stash makes them with its first restore"),
-    Wanted("ClusterRole/stash-vs-job", "*", "Stash makes it with its first VolumeSnapshots"),
+    Wanted("ClusterRole/stash-vs-*", "*", "Stash makes it with its first VolumeSnapshots"),
     Wanted("ClusterRole/stash-hooks", "*", "in Stash every sidecar may exec; here only for hooks"),
     Wanted("ClusterRole/tandem-operator", "*", "in Stash a matter of its Helm chart"),
     Wanted("ServiceAccount/*", "*", SHARED),

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import functools
 from collections.abc import Callable, Iterator
 
 import attrs
 import pytest
 from volume_snapshots import SnapshotController
 
-from reconciler.agent import snapshots
+from reconciler.agent import restore_job, snapshot_restore, snapshots
 from reconciler.agent.job import Step
 from reconciler.agent.runner import Stop
 from reconciler.agent.surroundings import Surroundings
@@ -65,7 +66,7 @@ class DataSide:
 
     @driver.default
     def _driver(self) -> SnapshotController:
-        return SnapshotController(self.client)
+        return SnapshotController(self.client, binds=True)
 
     # -- what runs in Job pods --
 
@@ -74,8 +75,10 @@ class DataSide:
         task = own.get(labels.TASK)
         if task in ("init", "maintain"):
             return self._repository_run(pod, task)
-        if "create-vs" in self._args(pod):
-            return Run(self.seconds.get("create-vs", 5.0), 0, lambda: self._create_vs(pod))
+        own_agent = {"create-vs": self._create_vs, "restore-vs": self._restore_vs}
+        act = own_agent.get(next(iter(self._args(pod)), ""))
+        if act is not None:
+            return Run(5.0, 0, functools.partial(act, pod))
         if task == "backup":
             return self._backup_run(pod, container)
         if task == "restore" or container == names.INIT_CONTAINER:
@@ -123,14 +126,23 @@ class DataSide:
             "message": message,
         }
 
-    def _create_vs(self, pod: JsonObject) -> None:
-        """The real agent; while it waits, the driver works."""
+    def _agent_of(self, pod: JsonObject) -> tuple[Tools, dict[str, str], Target]:
+        """The real agent's tools; while it waits, the driver works."""
         args = dict(a.lstrip("-").split("=", 1) for a in self._args(pod) if "=" in a)
         meta = pod["metadata"]
         environ = {"POD_NAME": meta["name"], "POD_UID": meta["uid"]}
         clock = _Driven(self.clock, self.driver.settle, self.clock.now() + dt.timedelta(days=1))
         tools = Tools(Surroundings.of(environ), clock, Stop(), "", "")
-        target = Target(args["target-kind"], args["target-name"])
+        return tools, args, Target(args["target-kind"], args["target-name"])
+
+    def _restore_vs(self, pod: JsonObject) -> None:
+        tools, args, target = self._agent_of(pod)
+        kind = restore_job.resource_of(args["invoker-kind"])
+        own = (args["namespace"], args["invoker-name"], target, "", args["hostname"])
+        snapshot_restore.restore_vs(self.client, tools, Step(*own, resource=kind))
+
+    def _create_vs(self, pod: JsonObject) -> None:
+        tools, args, target = self._agent_of(pod)
         step = Step(args["namespace"], args["backupsession"], target, "")
         snapshots.create_vs(self.client, tools, step)
 

@@ -100,3 +100,47 @@ def test_snapshots_outlive_their_sessions_and_their_batch(disks, manifests):
     assert disks.find("BackupBatch", "web") is None
     assert disks.sessions() == {}
     assert snapshots(disks) == made
+
+
+def test_claims_are_made_anew_of_the_snapshots(disks, manifests):
+    snapped(disks, manifests)
+    disks.run_to(3, 5)
+    slot = next(iter(disks.sessions())).rpartition("-")[2]
+    source = {
+        "apiGroup": "snapshot.storage.k8s.io",
+        "kind": "VolumeSnapshot",
+        "name": f"data-db-${{POD_ORDINAL}}-{slot}",
+    }
+    template = {
+        "metadata": {"name": "copy-${POD_ORDINAL}"},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "2Gi"}},
+            "dataSource": source,
+        },
+    }
+    disks.apply(
+        {
+            "apiVersion": r.RESTORE_SESSIONS.api_version,
+            "kind": "RestoreSession",
+            "metadata": {"name": "again", "namespace": "shop"},
+            "spec": {
+                "driver": "VolumeSnapshotter",
+                "target": {"replicas": 3, "volumeClaimTemplates": [template]},
+            },
+        }
+    )
+    disks.run(minutes=10)
+    status = disks.get("RestoreSession", "again")["status"]
+    stats = {stat["hostname"]: stat for stat in status["stats"]}
+    assert [stats[f"copy-{n}"]["phase"] for n in range(3)] == ["Succeeded", "Succeeded", "Failed"]
+    assert f"VolumeSnapshot shop/data-db-2-{slot} does not exist" in stats["copy-2"]["error"]
+    assert disks.get("PersistentVolumeClaim", "copy-1")["spec"]["dataSource"]["name"] == (
+        f"data-db-1-{slot}"
+    )
+    assert disks.find("PersistentVolumeClaim", "copy-2") is None
+    assert status["phase"] == "Failed"
+    disks.delete("RestoreSession", "again")
+    disks.run(minutes=5)
+    assert disks.find("RestoreSession", "again") is None
+    assert disks.find("PersistentVolumeClaim", "copy-1"), "the claims are what it was for"

@@ -64,20 +64,32 @@ def definition(*versions: str) -> JsonObject:
 class SnapshotController:
     """Makes every VolumeSnapshot ready whose claim exists; the others get an error.
 
-    ``broken`` are claims whose snapshots never become ready.
+    ``broken`` are claims whose snapshots never become ready. ``binds``: claims of snapshots are
+    bound too, without a volume, where nothing else does it.
     """
 
     port: Port
     resource: Resource = VOLUME_SNAPSHOTS
     namespace: str | None = None
     broken: set[str] = attrs.field(factory=set)
+    binds: bool = False
     _stop: threading.Event = attrs.field(factory=threading.Event, init=False)
     _thread: threading.Thread | None = attrs.field(default=None, init=False)
 
     def settle(self) -> int:
         """One look at all snapshots; the number of writes."""
         found = self.port.list(self.resource, self.namespace).items
-        return sum(self._look(item) for item in found)
+        return sum(self._look(item) for item in found) + (self._bind() if self.binds else 0)
+
+    def _bind(self) -> int:
+        claims = self.port.list(PERSISTENT_VOLUME_CLAIMS, self.namespace).items
+        waiting = [claim for claim in claims if _waits_for_snapshot(claim)]
+        for claim in waiting:
+            meta = claim["metadata"]
+            self.port.update_status(
+                PERSISTENT_VOLUME_CLAIMS, meta["namespace"], meta["name"], _bound
+            )
+        return len(waiting)
 
     def next_due(self) -> None:
         """Nothing happens by itself (for ``EmbeddedCluster.add_loop``)."""
@@ -131,3 +143,13 @@ class SnapshotController:
             self.port.update_status(self.resource, meta["namespace"], meta["name"], change)
         except NotFound:
             return
+
+
+def _waits_for_snapshot(claim: JsonObject) -> bool:
+    source = (claim.get("spec") or {}).get("dataSource") or {}
+    bound = (claim.get("status") or {}).get("phase") == "Bound"
+    return source.get("kind") == VOLUME_SNAPSHOTS.kind and not bound
+
+
+def _bound(claim: JsonObject) -> JsonObject:
+    return {**(claim.get("status") or {}), "phase": "Bound"}

@@ -199,7 +199,7 @@ def test_what_is_wrong_with_repository_or_secret_is_a_condition(ready, make):
     [
         ({"members": 7}, "spec.members"),
         ({"members": []}, "spec.members"),
-        ({"driver": "VolumeSnapshotter"}, "only restic restores"),
+        ({"driver": "VolumeSnapshotter"}, "volumeClaimTemplates: is empty"),
         ({"timeOut": "x"}, "spec.timeOut"),
     ],
 )

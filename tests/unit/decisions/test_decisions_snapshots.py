@@ -8,11 +8,21 @@ import pytest
 
 from reconciler.api import resources as r
 from reconciler.api.resources import BACKUP_BATCHES, Key
-from reconciler.decisions import invoker, session, sidecars, snapshot_work, targets, world
+from reconciler.decisions import (
+    invoker,
+    restore,
+    restores,
+    session,
+    sidecars,
+    snapshot_work,
+    targets,
+    world,
+)
 from reconciler.decisions.plan import Create
 from reconciler.manifests import names
 
 KEY = Key("shop", "web")
+HOUR = dt.timedelta(hours=1)
 DRIVER = {"driver": "VolumeSnapshotter", "repository": {}}
 
 
@@ -217,3 +227,94 @@ def test_a_snapshot_is_named_by_its_claim_and_the_slot_else_by_a_hash(session_na
     found = names.volume_snapshot("data", session_name, "uid")
     assert found == (expected or f"data-{names.digest(session_name, 'uid')}")
     assert len(names.volume_snapshot("d" * 253, session_name, "uid")) <= 253
+
+
+# -- restores -------------------------------------------------------------------------------------
+
+
+def source(name="snap"):
+    return {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": name}
+
+
+def restore_of(*templates, **spec):
+    found = [{"metadata": {"name": name}, "spec": {"dataSource": source()}} for name in templates]
+    return {
+        "apiVersion": r.RESTORE_SESSIONS.api_version,
+        "kind": "RestoreSession",
+        "metadata": {"name": "again"},
+        "spec": {
+            "driver": "VolumeSnapshotter",
+            "target": {"replicas": 2, "volumeClaimTemplates": found, **spec},
+        },
+    }
+
+
+def restoring(view, make):
+    decide = restore.decide_for(r.RESTORE_SESSIONS)
+    for _ in range(4):
+        plan = decide(Key("shop", "again"), view, make.now, make.settings)
+        if view.carry_out(plan) == 0:
+            break
+    return view.at("RestoreSession", "again")["status"]
+
+
+def test_a_restore_of_snapshots_has_a_job_for_each_claim_and_needs_no_repository(view, make):
+    view.add(restore_of("data-${POD_ORDINAL}", "logs-${POD_ORDINAL}"))
+    status = restoring(view, make)
+    assert [host["hostname"] for host in status["hosts"]] == [
+        "data-0",
+        "logs-0",
+        "data-1",
+        "logs-1",
+    ]
+    assert "RepositoryFound" not in [c["type"] for c in status["conditions"]]
+    made = [obj for (kind, _, _), obj in view.objects.items() if kind == "Job"]
+    assert len(made) == 4
+    pod = made[0]["spec"]["template"]["spec"]
+    assert pod["serviceAccountName"] == "stash-vs-restorer-job"
+    assert pod["containers"][0]["args"][0] == "restore-vs"
+    assert view.at("RoleBinding", "stash-vs-restorer-job")
+    assert names.snapshot_restorer_binding("me") == "stash-vs-restorer-job-me"
+    assert names.snapshot_restorer_binding("stash-vs-restorer-job") == "stash-vs-restorer-job"
+
+
+def test_a_claim_whose_restorer_has_died_has_failed(view, make):
+    view.add(restore_of("data-${POD_ORDINAL}"))
+    found = restoring(view, make)
+    claimed = {"runner": "gone", "runnerUID": "x", "startTime": make.stamp(make.now - HOUR)}
+    hosts = [{**host, **claimed} for host in found["hosts"]]
+    view.set_status("RestoreSession", "again", hosts=hosts)
+    for kind, _, name in list(view.objects):
+        if kind == "Job":
+            view.remove(kind, name)
+    assert restoring(view, make)["phase"] == "Failed"
+
+
+def test_a_restore_of_snapshots_waits_for_a_session_that_backs_up_its_target(snapped, make):
+    own = restore_of(
+        "data-${POD_ORDINAL}", ref={"apiVersion": "apps/v1", "kind": "Deployment", "name": "front"}
+    )
+    snapped.add(make.session(status={"phase": "Running"}), own)
+    status = restoring(snapped, make)
+    assert status["phase"] == "Pending"
+    assert "BackupSession web-1 backs up one of the targets" in status["message"]
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        ({"volumeClaimTemplates": []}, "spec.target.volumeClaimTemplates"),
+        (
+            {"volumeClaimTemplates": [{"metadata": {"name": "data"}}]},
+            "spec.target.volumeClaimTemplates[0].spec.dataSource",
+        ),
+    ],
+)
+def test_a_restore_of_snapshots_needs_claims_that_name_one(target, path):
+    obj = restore_of("data")
+    obj["metadata"].update(namespace="shop", uid="u")
+    obj["spec"]["target"].update(
+        ref={"apiVersion": "v1", "kind": "PersistentVolumeClaim", "name": "data"}, **target
+    )
+    _, faults = restores.read(obj)
+    assert [fault.path for fault in faults] == [path]

@@ -180,6 +180,11 @@ WANTED = (
     ),
     Wanted("Function/update-status", "*volumeMounts*", "as in v0.10: it has a mount"),
     Wanted("Task/*", "*[[]update-status].params[[]secretVolume]*", "as in v0.10"),
+    Wanted(
+        "Function/pvc-restore",
+        "*.args[[]--restore-paths]",
+        "a rule without paths restores what was backed up; in Stash it restores nothing",
+    ),
     Wanted("Function/*", "metadata.labels.*", "what is built in can be told from what is not"),
     Wanted("Task/*", "metadata.labels.*", "what is built in can be told from what is not"),
     # -- whole objects --
@@ -190,7 +195,7 @@ WANTED = (
     *(
         Wanted(f"{kind}/{name}", "*", "a separate addon image in Stash, built in here")
         for kind in ("Function", "Task")
-        for name in ("mysql-*", "mariadb-*", "postgres-*")
+        for name in ("mysql-*", "mariadb-*", "postgres-*", "mongodb-*", "redis-*")
     ),
     Wanted("ClusterRole/stash-restore-*", "*", "Stash makes them with its first restore"),
     Wanted("ClusterRole/stash-vs-*", "*", "Stash makes it with its first VolumeSnapshots"),

@@ -26,7 +26,6 @@ from reconciler.cli.console import Format
 from reconciler.cli.errands import Errands
 from reconciler.cli.restoration import LATEST, Rules, Saved
 from reconciler.cluster.port import Port
-from reconciler.decisions import world
 from reconciler.engine.clock import SystemClock
 from reconciler.errors import InvalidObject, NotFound, TerminalError
 
@@ -122,10 +121,11 @@ def _choice(
     moment: dt.datetime | None,
 ) -> tuple[list[Saved], Rules]:
     """Which members, and by which rules. Asks the repository only where it must."""
+    snapshots.repository_of(invoker)  # only what is in one is restored by this command
     wanted = restoration.chosen(restoration.members(invoker), targets)
     if moment is None and snapshot == LATEST:
         return wanted, restoration.latest
-    listed = snapshots.fetch(errands, world.repository_name(invoker))
+    listed = snapshots.fetch(errands, snapshots.repository_of(invoker))
     if moment is not None:
         return wanted, restoration.at(listed, moment)
     one, rules = restoration.by_id(wanted, listed, snapshot)

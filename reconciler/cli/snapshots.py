@@ -20,7 +20,7 @@ from reconciler.cli.errands import Errands
 from reconciler.cluster.port import Reader
 from reconciler.decisions import world
 from reconciler.engine.clock import SystemClock
-from reconciler.errors import NotFound, TemporaryError
+from reconciler.errors import NotFound, TemporaryError, TerminalError
 from reconciler.manifests import jobs
 
 
@@ -124,7 +124,23 @@ def subject(port: Reader, namespace: str, name: str) -> tuple[str, JsonObject | 
         if not slash and _is_there(port, namespace, name):
             return name, None
         raise NotFound(f"{error}; nor is there a Repository of this name") from error
-    return world.repository_name(obj), obj
+    return repository_of(obj), obj
+
+
+def repository_of(invoker: JsonObject) -> str:
+    """The Repository of a batch. Raises TerminalError for one that has none."""
+    found = world.repository_name(invoker)
+    if not found:
+        meta, driver = invoker["metadata"], (invoker.get("spec") or {}).get("driver", "Restic")
+        why = (
+            "its data are VolumeSnapshots: kubectl get volumesnapshots lists them"
+            if driver == "VolumeSnapshotter"
+            else "name one in spec.repository.name"
+        )
+        raise TerminalError(
+            f"{invoker['kind']} {meta['namespace']}/{meta['name']} has no Repository; {why}"
+        )
+    return found
 
 
 def _is_there(port: Reader, namespace: str, name: str) -> bool:

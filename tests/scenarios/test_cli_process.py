@@ -24,7 +24,11 @@ from reconciler.api.resources import (
     BACKUP_BATCHES,
     BACKUP_SESSIONS,
     JOBS,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    REPOSITORIES,
     RESTORE_BATCHES,
+    SECRETS,
     STATEFUL_SETS,
 )
 from reconciler.cli import local
@@ -295,3 +299,40 @@ def test_a_bundle_holds_no_password(shop: Shop, tmp_path: Path) -> None:
         texts = [archive.extractfile(entry).read().decode() for entry in archive.getmembers()]
     assert any("starting restic" in text for text in texts)
     assert not any(CANARY in text for text in texts)
+
+
+def test_what_restic_says_about_a_wrong_password_is_told_and_the_password_is_not(
+    shop: Shop,
+) -> None:
+    meta = {"name": "wrong", "namespace": "shop"}
+    secret = {"metadata": meta, "stringData": {"RESTIC_PASSWORD": f"not-{CANARY}"}}
+    shop.port.create(SECRETS, secret)
+    spec = shop.port.get(REPOSITORIES, "shop", "repo")["spec"]
+    spec["backend"]["storageSecretName"] = "wrong"
+    shop.port.create(REPOSITORIES, {"metadata": meta, "spec": spec})
+
+    said = shop.run("snapshots", "repository/wrong", code=1).stderr
+    assert "wrong password" in said
+    assert CANARY not in said
+    assert no_errand_is_left(shop)
+
+
+def test_a_lock_of_the_living_is_named(shop: Shop) -> None:
+    store = shop.port.get(PERSISTENT_VOLUME_CLAIMS, "shop", "store")["spec"]["volumeName"]
+    folder = shop.port.get(PERSISTENT_VOLUMES, "", store)["spec"]["hostPath"]["path"]
+    environment = {**os.environ, "RESTIC_PASSWORD": CANARY, "RESTIC_REPOSITORY": folder}
+    # a backup that reads what never comes holds its lock
+    backup = subprocess.Popen(
+        ["restic", "backup", "--stdin", "--no-cache", "--quiet"],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        locks = Path(folder) / "locks"
+        shop.until(lambda: any(locks.iterdir()), "restic holds a lock")
+        assert f"process {backup.pid}" in shop.run("unlock", "app", code=1).stderr
+    finally:
+        backup.kill()
+        backup.communicate()

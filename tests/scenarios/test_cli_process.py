@@ -25,7 +25,6 @@ from reconciler.api.resources import (
     BACKUP_SESSIONS,
     JOBS,
     PERSISTENT_VOLUME_CLAIMS,
-    PERSISTENT_VOLUMES,
     REPOSITORIES,
     RESTORE_BATCHES,
     SECRETS,
@@ -319,8 +318,8 @@ def test_what_restic_says_about_a_wrong_password_is_told_and_the_password_is_not
 
 def test_a_lock_of_the_living_is_named(shop: Shop) -> None:
     store = shop.port.get(PERSISTENT_VOLUME_CLAIMS, "shop", "store")["spec"]["volumeName"]
-    folder = shop.port.get(PERSISTENT_VOLUMES, "", store)["spec"]["hostPath"]["path"]
-    environment = {**os.environ, "RESTIC_PASSWORD": CANARY, "RESTIC_REPOSITORY": folder}
+    folder = shop.kubeconfig.parent / "volumes" / store
+    environment = {**os.environ, "RESTIC_PASSWORD": CANARY, "RESTIC_REPOSITORY": str(folder)}
     # a backup that reads what never comes holds its lock
     backup = subprocess.Popen(
         ["restic", "backup", "--stdin", "--no-cache", "--quiet"],
@@ -330,8 +329,7 @@ def test_a_lock_of_the_living_is_named(shop: Shop) -> None:
         stderr=subprocess.DEVNULL,
     )
     try:
-        locks = Path(folder) / "locks"
-        shop.until(lambda: any(locks.iterdir()), "restic holds a lock")
+        shop.until(lambda: any((folder / "locks").iterdir()), "restic holds a lock")
         assert f"process {backup.pid}" in shop.run("unlock", "app", code=1).stderr
     finally:
         backup.kill()

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 import pytest
+from repository_steps import end, jobs_of, settle
 from session_steps import MARK, admit
 
 from reconciler.api import resources as r
@@ -422,3 +423,20 @@ def running(ready: World, make: type[Builders]) -> World:
     ready.add(make.pod("front-1", owner=ready.at("ReplicaSet", "front-abc"), mark=MARK))
     admit(ready)
     return ready
+
+
+@pytest.fixture
+def wanted(view: World, make: type[Builders]) -> World:
+    """A Repository with its Secret and a batch that names it."""
+    view.add(make.secret(), make.repository(), make.batch(), make.workload())
+    return view
+
+
+@pytest.fixture
+def usable(wanted: World, make: type[Builders]) -> World:
+    """The same, initialised."""
+    settle(wanted, make)
+    (job,) = jobs_of(wanted, "init")
+    end(wanted, job)
+    settle(wanted, make)
+    return wanted

@@ -51,7 +51,7 @@ class Clearing:
         """What cannot be taken away stays, and restic's error names it."""
         if node.path != self.path and not node.path.startswith(f"{self.path.rstrip('/')}/"):
             return  # the folders above are not restored
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # a name that no file can have
             if not self.whole:
                 _put_back(node.path)  # of an earlier pass
             seen = os.lstat(node.path)

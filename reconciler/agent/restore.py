@@ -160,15 +160,22 @@ def _call(shop: Workshop, command: Command, timeout: float | None, doing: str) -
 
 
 def _each_node(shop: Workshop, part: Part, what: Callable[[Node], None], doing: str) -> None:
+    defects: list[Exception] = []
+
     def each_line(line: str) -> None:
-        node = parsing.node(line)
-        if node is not None:
-            what(node)
+        try:
+            node = parsing.node(line)
+            if node is not None:
+                what(node)
+        except Exception as defect:  # in the thread that reads: it must read on, or restic hangs
+            defects.append(defect)
 
     listing = shop.restic.ls(part.snapshot.id, part.path)
     outcome = shop.runner.run(listing, each_line=each_line)
     if not outcome.ok:
         raise ToolFailed(_failure(shop, outcome, doing))
+    if defects:
+        raise defects[0]
 
 
 def _version(shop: Workshop) -> tuple[int, ...]:

@@ -56,6 +56,8 @@ class DataSide:
     """Targets whose runners never claim anything."""
     crashes: set[str] = attrs.field(factory=set)
     """Targets whose Job pods end with an error, without a report."""
+    hooked: set[str] = attrs.field(factory=set)
+    """Targets whose runners tell of their hooks."""
     wrong_password: bool = False
     maintenance_fails: bool = False
     trigger_fails: bool = False
@@ -75,7 +77,11 @@ class DataSide:
         task = own.get(labels.TASK)
         if task in ("init", "maintain"):
             return self._repository_run(pod, task)
-        own_agent = {"create-vs": self._create_vs, "restore-vs": self._restore_vs}
+        own_agent = {
+            "create-vs": self._create_vs,
+            "restore-vs": self._restore_vs,
+            "run-hook": self._hook,
+        }
         act = own_agent.get(next(iter(self._args(pod)), ""))
         if act is not None:
             return Run(5.0, 0, functools.partial(act, pod))
@@ -125,6 +131,28 @@ class DataSide:
             "reason": reason,
             "message": message,
         }
+
+    def _hook(self, pod: JsonObject) -> None:
+        """``run-hook``: it succeeds, and says so."""
+        args = dict(a.lstrip("-").split("=", 1) for a in self._args(pod) if "=" in a)
+        namespace, session, which = args["namespace"], args["backupsession"], args["hook-type"]
+        host = args.get("hostname", "")
+        self.history.append((f"{which} {host}".strip(), session, stamp(self.clock.now())))
+        if not host:
+            type_ = f"Global{which[0].upper()}{which[1:]}HookSucceeded"
+            item = self._condition(type_, True, "ExecutedSuccessfully", "done")
+            self._set(r.BACKUP_SESSIONS, namespace, session, item)
+            return
+
+        def settled(obj: JsonObject) -> JsonObject:
+            for target in obj["status"]["targets"]:
+                for claim in target.get("hosts") or ():
+                    if claim["hostname"] == host:
+                        claim["hooks"] = {**claim.get("hooks", {}), "post": "Succeeded"}
+            status: JsonObject = obj["status"]
+            return status
+
+        self.client.update_status(r.BACKUP_SESSIONS, namespace, session, settled)
 
     def _agent_of(self, pod: JsonObject) -> tuple[Tools, dict[str, str], Target]:
         """The real agent's tools; while it waits, the driver works."""
@@ -353,6 +381,9 @@ class DataSide:
             present = [item["hostname"] for item in entry.get("stats") or ()]
             if host["hostname"] not in present:
                 entry["stats"] = [*(entry.get("stats") or ()), stat]
+            for claim in entry["hosts"] if target["ref"]["name"] in self.hooked else ():
+                if claim["hostname"] == host["hostname"]:
+                    claim["hooks"] = {"pre": "Succeeded", "post": "Succeeded"}
 
         return self._change(session, target, change)
 

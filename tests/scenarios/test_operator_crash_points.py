@@ -152,6 +152,52 @@ def restored(shop) -> dict[str, object]:
     }
 
 
+SYNC = {"exec": {"command": ["sync"]}}
+HOOKS = {"preBackup": SYNC, "postBackup": SYNC}
+
+
+def live_through_hooks(shop, manifests, transport) -> None:
+    """A batch with hooks of its own, and a member whose runner dies between its hooks."""
+    start_operator(shop, transport)
+    shop.data.hooked = {"uploads"}
+    shop.data.seconds = {"front": 1000}
+    shop.apply(
+        manifests.workload("Deployment", "front"),
+        manifests.claim("uploads"),
+        manifests.batch(
+            {**manifests.member("Deployment", "front"), "hooks": HOOKS},
+            {**manifests.member("PersistentVolumeClaim", "uploads"), "hooks": HOOKS},
+            hooks=HOOKS,
+        ),
+    )
+    run(shop, transport, minutes=35)
+    (session,) = shop.all("BackupSession")
+    front = next(t for t in session["status"]["targets"] if t["ref"]["name"] == "front")
+    shop.delete("Pod", front["hosts"][0]["runner"])
+    run(shop, transport, minutes=10)
+
+
+def thawed(shop) -> dict[str, object]:
+    """What became of the hooks, whatever happened on the way."""
+    (session,) = shop.all("BackupSession")
+    status = session["status"]
+    return {
+        "phase": status["phase"],
+        "targets": {t["ref"]["name"]: t["phase"] for t in status["targets"]},
+        "hooks": {t["ref"]["name"]: t["hosts"][0].get("hooks") for t in status["targets"]},
+        "conditions": sorted(
+            (c["type"], c["status"]) for c in status["conditions"] if "Hook" in c["type"]
+        ),
+        "runs": [what for what, _, _ in shop.data.history if "Backup" in what],
+        "lock table": shop.get("Repository", "repo")["status"].get("activeSessions") or [],
+        "objects": sorted(
+            (kind, obj["metadata"]["name"])
+            for kind in ("Job", "ServiceAccount", "RoleBinding")
+            for obj in shop.all(kind)
+        ),
+    }
+
+
 WAYS = ["killed before", "killed after", "refused before", "reply lost"]
 
 
@@ -197,3 +243,17 @@ def test_whatever_happens_at_any_write_the_restore_ends_the_same(how, make_shop,
     assert calm.writes > 10
     live = live_through_a_restore
     assert differences(live, restored, how, calm.writes, wanted, make_shop, manifests) == {}
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_whatever_happens_at_any_write_each_hook_is_run_once(how, make_shop, manifests):
+    with make_shop() as shop:
+        calm = Interrupted(shop.cluster.server)
+        live_through_hooks(shop, manifests, calm)
+        wanted = thawed(shop)
+    assert wanted["phase"] == "Failed"
+    assert wanted["targets"] == {"front": "Failed", "uploads": "Succeeded"}
+    assert wanted["hooks"]["front"] == {"post": "Succeeded"}
+    assert wanted["runs"] == ["preBackup", "postBackup deploy-front", "postBackup"]
+    live = live_through_hooks
+    assert differences(live, thawed, how, calm.writes, wanted, make_shop, manifests) == {}

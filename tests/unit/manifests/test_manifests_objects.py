@@ -391,6 +391,20 @@ def test_a_repository_job_says_what_it_is_for():
     assert mounts(only)["/backups"]["name"] == "stash-local"
 
 
+@pytest.mark.parametrize(
+    ("make", "task"), [(jobs.listing, "snapshots"), (jobs.unlocking, "unlock")]
+)
+def test_a_job_that_somebody_asks_for_is_another_one_each_time(make, task):
+    first, second = make(repository(), "now"), make(repository(), "later")
+    assert first.name != second.name
+    assert first.name.startswith(f"tandem-{task}-repo-")
+    found = repository_job(first, repo=repository(**LOCAL))
+    (only,) = pod_of(found)["containers"]
+    assert only["args"][:2] == [task, "--repository=repo"]
+    assert found["metadata"]["labels"][labels.TASK] == task
+    assert mounts(only)["/backups"]["name"] == "stash-local"
+
+
 def test_a_changed_secret_gives_another_init_job():
     first, second = jobs.init(repository(), "1"), jobs.init(repository(), "2")
     assert first.name != second.name

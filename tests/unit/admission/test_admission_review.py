@@ -251,6 +251,12 @@ def test_a_sound_batch_with_aliases_is_not_commented() -> None:
     assert judge(batch()).warnings == ()
 
 
+def test_a_sound_object_of_another_kind_is_not_commented() -> None:
+    session = {**restore(), "kind": "BackupSession"}
+    session["spec"] = {"invoker": {"kind": "BackupBatch", "name": "nightly"}}
+    assert judge(session) == review.Verdict(f"BackupSession {NAMESPACE}/back")
+
+
 def test_a_schedule_that_never_comes_is_warned_of() -> None:
     (warning,) = judge(batch(schedule="0 0 30 2 *")).warnings
     assert warning.startswith("spec.schedule: '0 0 30 2 *' names a day that never comes")

@@ -16,7 +16,7 @@ from reconciler.admission import certificates
 from reconciler.admission.review import Verdict
 from reconciler.admission.server import Server as HttpsServer
 from reconciler.api.resources import JsonObject
-from reconciler.cluster.transport import MERGE_PATCH, Request, Response
+from reconciler.cluster.transport import APPLY_PATCH, MERGE_PATCH, Request, Response
 from reconciler.embedded.server import Server
 from reconciler.embedded.webhook_calls import Call, Failed, call
 from reconciler.embedded.webhooks import Webhooks
@@ -140,6 +140,34 @@ def test_an_update_shows_both_states_and_a_deletion_the_old_one(world: World) ->
     assert "data" not in update["oldObject"]
     assert "object" not in deletion
     assert deletion["oldObject"]["data"] == {"a": "1"}
+
+
+def test_a_namespace_is_selected_by_its_own_labels_and_what_is_in_none_always(world: World) -> None:
+    everything = {"apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*"]}
+    rules = [{**everything, "operations": ["CREATE"]}]
+    world.configure(rules=rules, namespaceSelector={"matchLabels": {"team": "shop"}})
+    roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
+
+    world.create()
+    world.send("POST", "/api/v1/namespaces", {"metadata": {"name": "other"}})
+    world.send(
+        "POST", "/api/v1/namespaces", {"metadata": {"name": "s", "labels": {"team": "shop"}}}
+    )
+    world.send("POST", roles, {"metadata": {"name": "r"}, "rules": []})
+
+    assert [each["name"] for each in world.requests()] == ["s", "r"]
+
+
+def test_an_apply_to_what_is_there_is_no_creation(world: World) -> None:
+    world.create()
+    world.configure(rules=[{**RULE, "operations": ["CREATE"]}])
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "1"}}
+    query = {"fieldManager": "me"}
+
+    made = world.send("PATCH", f"{MAPS}/c", body, content_type=APPLY_PATCH, query=query)
+
+    assert made.status == 200
+    assert world.asked == []
 
 
 # -- the call -------------------------------------------------------------------------------------

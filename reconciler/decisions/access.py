@@ -1,16 +1,24 @@
-"""Which access rules are missing in a namespace, as writes.
+"""Which access rules are missing in a namespace, or left behind in it, as writes.
 
-Called by the decisions that make pods. The rules are shared by all batches of a namespace, so in
-steady state this is a few look-ups and no write.
+Called by the decisions that make pods, and by that of the last batch that goes. The rules are
+shared by all batches of a namespace, so in steady state this is a few look-ups and no write.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from reconciler.api.resources import ROLE_BINDINGS, SERVICE_ACCOUNTS, JsonObject, Resource
-from reconciler.decisions.plan import Apply, View
-from reconciler.manifests import access
+from reconciler.api.resources import (
+    JOBS,
+    ROLE_BINDINGS,
+    SERVICE_ACCOUNTS,
+    STASH,
+    JsonObject,
+    Resource,
+)
+from reconciler.decisions import runs, world
+from reconciler.decisions.plan import Apply, Delete, View
+from reconciler.manifests import access, labels, names
 
 _RESOURCES: dict[str, Resource] = {
     resource.kind: resource for resource in (SERVICE_ACCOUNTS, ROLE_BINDINGS)
@@ -56,6 +64,25 @@ def for_init_container(view: View, namespace: str, account: str) -> Iterator[App
 def for_hooks(view: View, namespace: str, account: str) -> Iterator[Apply]:
     """What a pod needs to run hooks elsewhere. Only for those that have some."""
     return _missing(view, (access.hooks_access(namespace, account),))
+
+
+def left_behind(view: View, namespace: str) -> Iterator[Delete]:
+    """The shared rules, once nobody in the namespace needs them; never those of a user's own.
+
+    A Job that still runs needs them: then they stay.
+    """
+    jobs = view.list(JOBS, namespace)
+    if any(_is_ours(job) and not runs.finished(job) for job in jobs):
+        return
+    for resource in (ROLE_BINDINGS, SERVICE_ACCOUNTS):
+        for name in names.SHARED_ACCESS:
+            found = view.get(resource, namespace, name)
+            if found is not None and _is_ours(found) and not world.terminating(found):
+                yield Delete(resource, namespace, name, found["metadata"]["uid"])
+
+
+def _is_ours(obj: JsonObject) -> bool:
+    return bool((obj["metadata"].get("labels") or {}).get(labels.MANAGED_BY) == STASH)
 
 
 def _missing(view: View, wanted: Iterable[JsonObject]) -> Iterator[Apply]:

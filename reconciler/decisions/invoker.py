@@ -37,6 +37,7 @@ from reconciler.decisions import (
     injecting,
     invoker_conditions,
     repository,
+    restores,
     slots,
     targets,
     workload,
@@ -363,7 +364,7 @@ def _needed(seen: World, view: View) -> set[str]:
 def _take_down(seen: World, view: View, now: dt.datetime, settings: Settings) -> Plan:
     """A running session is finished; then the sidecars go; then the finalizer does.
 
-    The CronJob and the sessions go with their owner.
+    The CronJob and the sessions go with their owner, shared access rules with the last of all.
     """
     writes: list[Write] = list(_cron_job(seen, view, now, settings, suspended=True, create=False))
     present = tuple(seen.obj["metadata"].get("finalizers") or ())
@@ -372,7 +373,16 @@ def _take_down(seen: World, view: View, now: dt.datetime, settings: Settings) ->
     if seen.running or next(marked(view, seen.obj), None) is not None:
         return Plan((*writes, *_status(seen, machine.TERMINATING, None, now)))
     rest = tuple(name for name in present if name != names.FINALIZER)
+    if not _others(seen, view):
+        writes += access.left_behind(view, seen.namespace)
     return Plan((*writes, _finalizers(seen, rest)))
+
+
+def _others(seen: World, view: View) -> bool:
+    """Whether another invoker or an unfinished restore of the namespace needs what is shared."""
+    uid = seen.obj["metadata"]["uid"]
+    rest = (*world.invokers(view, seen.namespace), *restores.unfinished(view, seen.namespace))
+    return any(obj["metadata"]["uid"] != uid and not world.terminating(obj) for obj in rest)
 
 
 def marked(view: View, invoker: JsonObject) -> Iterator[JsonObject]:

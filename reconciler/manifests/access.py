@@ -232,6 +232,16 @@ _RULES: dict[str, list[JsonObject]] = {
         _rule("keep the schedule", "batch", ["cronjobs"], [*_READ, *_APPLY]),
         _rule("give Jobs and triggers an account", "", ["serviceaccounts"], [*_READ, *_APPLY]),
         _rule("give accounts their roles", RBAC_GROUP, ["rolebindings"], [*_READ, *_APPLY]),
+        *(
+            _rule(
+                "take them away with the last batch of a namespace",
+                group,
+                [resource],
+                ["delete"],
+                only=list(names.SHARED_ACCESS),
+            )
+            for group, resource in (("", "serviceaccounts"), (RBAC_GROUP, "rolebindings"))
+        ),
         _rule(
             "bind these roles and no others",
             RBAC_GROUP,

@@ -29,6 +29,15 @@ INIT_CONTAINER_ROLE = "stash-restore-init-container"
 HOOKS_ROLE = "stash-hooks"
 HOOK_CONTAINER = "operator"
 """The container of a hook of the whole: Stash runs it in its operator's, and manifests say so."""
+SHARED_ACCESS = (
+    CRON_JOB_ACCOUNT,
+    BACKUP_JOB_ACCOUNT,
+    RESTORE_JOB_ACCOUNT,
+    SNAPSHOT_JOB_ACCOUNT,
+    SNAPSHOT_RESTORER_ACCOUNT,
+    f"{SIDECAR_ROLE}-default",
+)
+"""The names of the shared accounts and bindings of a namespace that are known beforehand."""
 OPERATOR_ROLE = "tandem-operator"
 OPERATOR_CATALOG_ROLE = "tandem-operator-catalog"
 OPERATOR_OWN_ROLE = "tandem-operator-own"

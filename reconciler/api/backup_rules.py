@@ -214,3 +214,22 @@ def handler_faults(path: str, handler: Handler | None) -> Iterator[Fault]:
         yield Fault(path, "does nothing", "write exec, httpGet, httpPost or tcpSocket")
     if handler.exec is not None and not handler.exec.command:
         yield Fault(f"{path}.exec.command", "is empty", "name the command and its arguments")
+    for field, action in (("httpGet", handler.http_get), ("httpPost", handler.http_post)):
+        if action is not None and action.scheme.upper() not in ("", "HTTP", "HTTPS"):
+            remedy = "write HTTP or HTTPS"
+            yield Fault(f"{path}.{field}.scheme", "is not known", remedy, action.scheme)
+    yield from _named_ports(path, handler)
+
+
+def _named_ports(path: str, handler: Handler) -> Iterator[Fault]:
+    """The name of a port belongs to a container."""
+    actions = (
+        ("httpGet", handler.http_get),
+        ("httpPost", handler.http_post),
+        ("tcpSocket", handler.tcp_socket),
+    )
+    for field, action in actions:
+        port = action.port if action is not None else 0
+        if isinstance(port, str) and not port.isdecimal() and not handler.container_name:
+            remedy = "write containerName, or the port's number"
+            yield Fault(f"{path}.{field}.port", "is a name of no container's", remedy, port)

@@ -15,7 +15,7 @@ import attrs
 from reconciler.api.hosts import alias_of
 from reconciler.api.invoker import Invoker
 from reconciler.api.resources import JOBS, JsonObject
-from reconciler.api.runtime import PostBackupHook, PostRestoreHook, RestoreHooks
+from reconciler.api.runtime import BackupHooks, PostBackupHook
 from reconciler.decisions import access, conditions, hooks, hosts, runs, world
 from reconciler.decisions.plan import Create, Settings, View, Write
 from reconciler.decisions.targets import Target
@@ -95,11 +95,9 @@ def settle(owed: Owed, target: Target | None, host: Host) -> Settled:
     return _waiting(owed, target, host, job)
 
 
-def _post_hook(target: Target | None) -> PostBackupHook | PostRestoreHook | None:
+def _post_hook(target: Target | None) -> PostBackupHook | None:
     found = target.member.hooks if target else None
-    if isinstance(found, RestoreHooks):
-        return found.post_restore
-    return found.post_backup if found else None
+    return found.post_backup if isinstance(found, BackupHooks) else None
 
 
 def _told(claim: JsonObject, post: str) -> JsonObject:

@@ -127,6 +127,16 @@ def test_only_kinds_of_the_api_can_be_validated() -> None:
         ({"retentionPolicy": KEEP | {"keepDaily": -1}}, "spec.retentionPolicy.keepDaily", "0 or"),
         ({"hooks": {"preBackup": {}}}, "spec.hooks.preBackup", "exec, httpGet"),
         ({"hooks": {"postBackup": {"exec": {}}}}, "spec.hooks.postBackup.exec.command", "command"),
+        (
+            {"hooks": {"postBackup": {"httpPost": {"port": 1, "scheme": "FTP"}}}},
+            "spec.hooks.postBackup.httpPost.scheme",
+            "HTTPS",
+        ),
+        (
+            {"hooks": {"preBackup": {"tcpSocket": {"port": "mysql"}}}},
+            "spec.hooks.preBackup.tcpSocket.port",
+            "containerName",
+        ),
     ],
 )
 def test_a_batch_is_told_what_is_wrong_and_what_to_do(

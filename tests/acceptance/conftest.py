@@ -15,6 +15,21 @@ from acceptance import embedded, node
 from acceptance.cluster import Cluster
 from acceptance.place import MakePlace, Place
 
+_WAS_UP = pytest.StashKey[bool]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_WAS_UP] = node.is_up()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A node that this run has started ends with it: by the process that started the others."""
+    config = session.config
+    if hasattr(config, "workerinput") or config.stash.get(_WAS_UP, True):
+        return
+    if node.is_up():
+        node.kit("down")
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A scenario that needs a real node is not there on the embedded cluster."""

@@ -69,20 +69,19 @@ def running(folder: Path) -> Iterator[Cluster]:
         return
     if why := missing():
         absent(why)
-    # one cluster for all processes of a run
+    # one cluster and one installation for all processes of a run
     with (Path("/run") / f"tandem-{NAME}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        found = _was_up()
         made = Node(Path(kit("up", "--port", PORT, "--node").split()[-1]), TEST_IMAGE)
-        if not (found and os.environ.get("PYTEST_XDIST_WORKER")):
+        done = made.folder / f"installed-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
+        if not done.exists():
             made.install()
-        fcntl.flock(lock, fcntl.LOCK_UN)
+            done.touch()
     yield made
-    if not found and not os.environ.get("PYTEST_XDIST_WORKER"):
-        kit("down")
 
 
-def _was_up() -> bool:
+def is_up() -> bool:
+    """Whether the kit's cluster is there. Whoever found it absent takes it down at the end."""
     home = Path(os.environ.get("CLUSTER_HOME", Path.home() / ".cache/control-plane"))
     return (home / f"run-{NAME}" / "containerd.sock").exists()
 

@@ -17,7 +17,7 @@ from reconciler.api.resources import (
     JsonObject,
     Resource,
 )
-from reconciler.cli import connection, console, explanation, options, screens
+from reconciler.cli import answers, connection, console, explanation, options
 from reconciler.cli.console import Format
 from reconciler.cli.live_view import LiveView
 from reconciler.cluster.port import Reader
@@ -74,7 +74,7 @@ def explain(
     if output is not Format.TEXT:
         console.emit(attrs.asdict(told), output)
     else:
-        console.out(plain=plain).print(screens.explanation_tree(told, SystemClock().now()))
+        console.out(plain=plain).print(answers.explanation_tree(told, SystemClock().now()))
 
 
 def find(reader: Reader, namespace: str, text: str) -> tuple[Resource, JsonObject]:

@@ -14,7 +14,7 @@ import typer
 from reconciler.api import hosts
 from reconciler.api.metadata import TargetRef
 from reconciler.api.resources import REPOSITORIES, JsonObject
-from reconciler.cli import connection, console, options, screens
+from reconciler.cli import answers, connection, console, options
 from reconciler.cli.console import Format
 from reconciler.cli.errands import Errands
 from reconciler.cluster.port import Reader
@@ -109,7 +109,7 @@ def snapshots(
         told = {"repository": repository, "snapshots": [attrs.asdict(each) for each in found]}
         console.emit(told, output)
     else:
-        console.out(plain=plain).print(screens.snapshot_table(found, SystemClock().now()))
+        console.out(plain=plain).print(answers.snapshot_table(found, SystemClock().now()))
 
 
 def subject(port: Reader, namespace: str, name: str) -> tuple[str, JsonObject | None]:

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from reconciler.api.resources import BACKUP_BATCHES, BACKUP_SESSIONS, REPOSITORIES, SECRETS
-from reconciler.cli import explain, explanation, screens
+from reconciler.cli import answers, explain, explanation
 from reconciler.cli.live_view import LiveView
 from reconciler.cluster.client import Client
 from reconciler.cluster.transport import Response
@@ -117,7 +117,7 @@ def test_no_value_of_a_secret_is_kept(shop):
 def drawn(found, shop):
     console = Console(width=200)
     with console.capture() as captured:
-        console.print(screens.explanation_tree(found, shop.clock.now()))
+        console.print(answers.explanation_tree(found, shop.clock.now()))
     return captured.get()
 
 

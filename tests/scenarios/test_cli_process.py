@@ -202,6 +202,9 @@ def test_snapshots_are_chosen_by_host_and_path(shop: Shop) -> None:
     by_path = shop.json("snapshots", "repo", "--path", "/data")["snapshots"]
     assert {each["host"] for each in by_path} == {"sts-web-0", "sts-web-1"}
     assert "no snapshot" in shop.run("snapshots", "app", "--tag", "none").stdout
+    lines = shop.run("snapshots", "app").stdout.splitlines()
+    assert lines[0].split() == ["ID", "TIME", "HOST", "PATHS", "SIZE", "TAGS"]
+    assert len(lines) >= 4
 
 
 def test_neither_batch_nor_repository_of_a_name_is_told(shop: Shop) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 
+from reconciler.api import restore_invoker
 from reconciler.api.resources import (
     BACKUP_BATCHES,
     BACKUP_CONFIGURATIONS,
@@ -18,6 +19,7 @@ from reconciler.api.resources import (
     Key,
     Resource,
 )
+from reconciler.api.restore_invoker import RESTORE_INVOKERS
 
 logger = logging.getLogger(__name__)
 
@@ -40,11 +42,18 @@ def log_phases(resource: Resource, old: JsonObject | None, new: JsonObject | Non
         return
     subject = f"{resource.kind} {Key.of(new)}"
     _log(subject, _status(old), _status(new))
-    before = {str(each.get("ref")): each for each in _status(old).get("targets") or ()}
-    for target in _status(new).get("targets") or ():
+    before = {str(each.get("ref")): each for each in _targets(resource, old)}
+    for target in _targets(resource, new):
         ref = target.get("ref") or {}
         name = f"{subject} target {ref.get('kind')}/{ref.get('name')}"
         _log(name, before.get(str(target.get("ref")), {}), target)
+
+
+def _targets(resource: Resource, obj: JsonObject) -> list[JsonObject]:
+    """What the status says of each target, of a session and of both kinds of restore."""
+    if resource in RESTORE_INVOKERS:
+        return restore_invoker.entries(obj)
+    return list(_status(obj).get("targets") or ())
 
 
 def _log(subject: str, old: JsonObject, new: JsonObject) -> None:

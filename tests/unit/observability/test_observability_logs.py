@@ -7,10 +7,11 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from reconciler.api.resources import BACKUP_SESSIONS, CONFIG_MAPS
+from reconciler.api.resources import BACKUP_SESSIONS, CONFIG_MAPS, RESTORE_SESSIONS
 from reconciler.engine.clock import VirtualClock
 from reconciler.observability import logs, transitions
 
@@ -90,6 +91,26 @@ def session(phase: str, target: str) -> dict[str, object]:
         "metadata": {"namespace": "ns", "name": "s"},
         "status": {"phase": phase, "targets": [{"ref": ref, "phase": target, "reason": "Died"}]},
     }
+
+
+def test_the_target_of_a_restore_session_has_a_line_of_its_own(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    def restore(target_phase: str) -> dict[str, Any]:
+        ref = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+        return {
+            "kind": "RestoreSession",
+            "metadata": {"namespace": "ns", "name": "r"},
+            "spec": {"target": {"ref": ref}},
+            "status": {"phase": "Running", "targetPhase": target_phase, "reason": "HostClaimed"},
+        }
+
+    transitions.log_phases(RESTORE_SESSIONS, restore("Scheduled"), restore("Running"))
+    assert [record.getMessage() for record in caplog.records] == [
+        "RestoreSession ns/r target Deployment/web: Scheduled → Running (HostClaimed)"
+    ]
 
 
 def test_every_change_of_a_phase_is_one_line(caplog: pytest.LogCaptureFixture) -> None:

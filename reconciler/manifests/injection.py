@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 
 from reconciler.api.resources import JsonObject
-from reconciler.manifests import names, security
+from reconciler.manifests import names, security, volumes
 
 
 @attrs.frozen
@@ -86,8 +86,50 @@ def compose(workload: JsonObject, *parts: Part) -> JsonObject:
     for part in parts:
         for field, items in part.pod.items():
             pod[field] = [*pod.get(field, ()), *items]
+    pod = _with_each_claim_once(pod, workload)
     template = {"metadata": {"annotations": {**marks, **prints}}, "spec": pod}
     return {**_identity(workload, annotations=marks), "spec": {"template": template}}
+
+
+_CLAIMED = (volumes.LOCAL, volumes.INIT_LOCAL)
+"""Our volumes that may be of a claim."""
+
+
+def _with_each_claim_once(pod: JsonObject, workload: JsonObject) -> JsonObject:
+    """Our containers mount a claim by the volume that is first: ours, or the user's own.
+
+    A kubelet mounts one of two volumes of the same claim, and waits for the other for ever.
+    """
+    there = (workload["spec"]["template"].get("spec") or {}).get("volumes") or ()
+    names_of = {_claim(each): each["name"] for each in there if each["name"] not in _CLAIMED}
+    kept, renamed = [], {}
+    for volume in pod.get("volumes", ()):
+        claim = _claim(volume)
+        first = names_of.setdefault(claim, volume["name"]) if claim else volume["name"]
+        if first == volume["name"]:
+            kept.append(volume)
+        else:
+            renamed[volume["name"]] = first
+    if not renamed:
+        return pod
+    changed: JsonObject = {
+        field: [_with_mounts(each, renamed) for each in pod[field]]
+        for field in ("containers", "initContainers")
+        if field in pod
+    }
+    return {**pod, **changed, "volumes": kept}
+
+
+def _claim(volume: JsonObject) -> str:
+    return str((volume.get("persistentVolumeClaim") or {}).get("claimName") or "")
+
+
+def _with_mounts(container: JsonObject, renamed: Mapping[str, str]) -> JsonObject:
+    mounts = [
+        {**each, "name": renamed.get(each["name"], each["name"])}
+        for each in container["volumeMounts"]
+    ]
+    return {**container, "volumeMounts": mounts}
 
 
 def removal(workload: JsonObject) -> JsonObject:

@@ -186,10 +186,10 @@ _RULES: dict[str, list[JsonObject]] = {
         _rule("follow the databases", APP_CATALOG, ["appbindings"], _READ),
         _rule("set the finalizer", STASH, [*_INVOKERS, *_RESTORES, "repositories"], ["patch"]),
         _rule(
-            "adopt a session, and delete it by the history limit",
+            "adopt a session, try a failed one again, and delete it by the history limit",
             STASH,
             ["backupsessions"],
-            ["patch", "delete"],
+            ["create", "patch", "delete"],
         ),
         _rule(
             "tell how it stands",

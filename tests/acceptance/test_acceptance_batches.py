@@ -97,7 +97,7 @@ def test_a_session_ends_at_its_time_out(place: Place) -> None:
     place.apply("workloads.yaml", "backend.yaml")
     endless = b.workload("Deployment", "web")
     endless["hooks"] = {"preBackup": b.shell("sleep 600", "stash")}
-    place.apply(b.batch(endless, b.claim("uploads"), timeOut="20s"))
+    place.apply(b.batch(endless, b.claim("uploads"), timeOut="60s"))
     place.set_up()
     place.ready("Deployment", "web")
     session = place.ended(place.trigger())

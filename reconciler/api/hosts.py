@@ -24,6 +24,7 @@ SHORT_KINDS: Final = {
     "Deployment": "deploy",
     "ReplicaSet": "rs",
     "ReplicationController": "rc",
+    "DeploymentConfig": "dc",
     "DaemonSet": "ds",
     "StatefulSet": "sts",
     "PersistentVolumeClaim": "pvc",

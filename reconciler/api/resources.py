@@ -81,6 +81,7 @@ STATEFUL_SETS = Resource("apps", "v1", "statefulsets", "StatefulSet")
 DAEMON_SETS = Resource("apps", "v1", "daemonsets", "DaemonSet")
 REPLICA_SETS = Resource("apps", "v1", "replicasets", "ReplicaSet")
 CONTROLLER_REVISIONS = Resource("apps", "v1", "controllerrevisions", "ControllerRevision")
+DEPLOYMENT_CONFIGS = Resource("apps.openshift.io", "v1", "deploymentconfigs", "DeploymentConfig")
 JOBS = Resource("batch", "v1", "jobs", "Job")
 CRON_JOBS = Resource("batch", "v1", "cronjobs", "CronJob")
 CRON_JOBS_V1BETA1 = Resource("batch", "v1beta1", "cronjobs", "CronJob")
@@ -111,5 +112,9 @@ WORKLOADS = (
     DAEMON_SETS,
     REPLICA_SETS,
     REPLICATION_CONTROLLERS,
+    DEPLOYMENT_CONFIGS,
 )
 """The kinds that are backed up by a sidecar; every other kind is backed up by a Job."""
+
+OPTIONAL = (DEPLOYMENT_CONFIGS,)
+"""Kinds that only some clusters serve (OpenShift): where they are not, nothing asks for them."""

@@ -156,6 +156,9 @@ class Bundle:
 
     def _list(self, resource: Resource, namespace: str | None) -> list[JsonObject]:
         try:
+            # nobody has rights to a kind that is not there: it would look like a refusal
+            if resource in r.OPTIONAL and not self.port.serves(resource):
+                return []
             return self.port.list(resource, namespace).items
         except LookupError:
             return []  # not served

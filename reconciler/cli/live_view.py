@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from reconciler.api.resources import JsonObject, Resource
+from reconciler.api.resources import OPTIONAL, JsonObject, Resource
 from reconciler.cluster import trimming
 from reconciler.cluster.objects import Objects
 from reconciler.cluster.port import Reader
@@ -53,6 +53,9 @@ class LiveView:
         return self._shelves[key]
 
     def _read(self, resource: Resource, space: Space) -> Sequence[JsonObject]:
+        # rights to a kind that is not there are given to nobody: it would look like a refusal
+        if resource in OPTIONAL and not self._reader.serves(resource):
+            return ()
         try:
             return self._reader.list(resource, space).items
         except NotFound:

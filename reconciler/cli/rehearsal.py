@@ -97,6 +97,7 @@ def rehearse(read: list[Document], namespace: str, live: Snapshot) -> Outcome:
     from reconciler.cli import operating
     from reconciler.cluster.client import Client
     from reconciler.decisions.plan import Settings
+    from reconciler.embedded import deployment_configs
     from reconciler.embedded.server import Server
     from reconciler.engine import operator
     from reconciler.engine.clock import SystemClock, VirtualClock
@@ -104,7 +105,7 @@ def rehearse(read: list[Document], namespace: str, live: Snapshot) -> Outcome:
     clock, settings = VirtualClock(SystemClock().now()), Settings()
     server = Server(clock)
     port = Client(server)
-    for definition in crds():
+    for definition in (*crds(), deployment_configs.definition()):
         port.create(CUSTOM_RESOURCE_DEFINITIONS, definition)
     server.load(_as_served(obj) for obj in live)
     before = differences.by_name(snapshot(port))

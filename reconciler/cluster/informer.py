@@ -37,8 +37,13 @@ class InformerCache:
         clock: Clock,
         namespace: str | None = None,
         *,
+        absent: Iterable[Resource] = (),
         trim: trimming.Trim = trimming.whole,
     ) -> None:
+        """``absent`` are resources that the cluster is known not to serve: there is nothing of
+        them, and nothing is asked about them.
+        """
+        self._absent = frozenset(absent)
         self._port, self._clock, self._trim = port, clock, trim
         self._lock = threading.RLock()
         self._listeners: list[OnChange] = []
@@ -58,7 +63,7 @@ class InformerCache:
     # plan.View
 
     def get(self, resource: Resource, namespace: str, name: str) -> JsonObject | None:
-        return self._shelf(resource).get(namespace, name)
+        return None if resource in self._absent else self._shelf(resource).get(namespace, name)
 
     def list(
         self,
@@ -68,6 +73,8 @@ class InformerCache:
         labels: Mapping[str, str] | None = None,
         owner_uid: str | None = None,
     ) -> Sequence[JsonObject]:
+        if resource in self._absent:
+            return ()
         with self._lock:
             return self._shelf(resource).select(namespace, labels, owner_uid)
 
@@ -75,6 +82,8 @@ class InformerCache:
         """From the watch itself where there is one; else discovery, at most every five minutes."""
         if resource in self._reflectors:
             return self._reflectors[resource].served
+        if resource in self._absent:
+            return False
         asked, served = self._served.get(resource, (float("-inf"), False))
         if self._clock.monotonic() - asked >= DISCOVERY_AGE:
             served = self._port.serves(resource)

@@ -9,24 +9,34 @@ from __future__ import annotations
 from reconciler.api import hosts
 from reconciler.api.resources import (
     DAEMON_SETS,
+    DEPLOYMENT_CONFIGS,
     DEPLOYMENTS,
     PODS,
     REPLICA_SETS,
+    REPLICATION_CONTROLLERS,
     STATEFUL_SETS,
     JsonObject,
+    Resource,
 )
 from reconciler.decisions import world
 from reconciler.decisions.plan import View
 from reconciler.decisions.targets import Target
+
+_BETWEEN: dict[str, Resource] = {
+    DEPLOYMENTS.kind: REPLICA_SETS,
+    DEPLOYMENT_CONFIGS.kind: REPLICATION_CONTROLLERS,
+}
+"""Who owns the pods of a workload that does not own them itself."""
 
 
 def pods_of(view: View, workload: JsonObject) -> list[JsonObject]:
     """The pods of a workload that are not going, from the oldest on."""
     namespace = workload["metadata"]["namespace"]
     owners = [workload]
-    if workload["kind"] == DEPLOYMENTS.kind:
+    between = _BETWEEN.get(workload["kind"])
+    if between is not None:
         uid = workload["metadata"]["uid"]
-        owners = list(view.list(REPLICA_SETS, namespace, owner_uid=uid))
+        owners = list(view.list(between, namespace, owner_uid=uid))
     found = [
         pod
         for owner in owners

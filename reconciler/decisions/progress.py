@@ -259,13 +259,9 @@ def _runner(
     if target is None or session.work is None:
         return Runner(dead=True, reason=MEMBER_REMOVED, message=_REMOVED)
     if target.is_missing:
-        message = _missing(session, target)
+        message = target.absence(session.namespace, "create it.")
         return Runner(dead=True, reason=TARGET_NOT_FOUND, message=message)
     return session.work.runner(session, target, claim["hostname"], job)
-
-
-def _missing(session: Session, target: Target) -> str:
-    return f"{target.ref.kind} {session.namespace}/{target.ref.name} does not exist; create it."
 
 
 def of_job(session: Session, target: Target, job: JsonObject | None) -> Runner:
@@ -345,7 +341,7 @@ def _why_no_hosts(
     if target is None:
         return MEMBER_REMOVED, _REMOVED
     if target.is_missing:
-        return TARGET_NOT_FOUND, _missing(session, target)
+        return TARGET_NOT_FOUND, target.absence(session.namespace, "create it.")
     if session.now < _grace_end(session, entry):
         return ()
     what = f"{target.ref.kind} {session.namespace}/{target.ref.name}"

@@ -150,7 +150,7 @@ def _of_member(seen: World, entry: JsonObject) -> list[Condition]:
     if target is None:
         return []
     what = f"{target.ref.kind} {seen.namespace}/{target.ref.name}"
-    found = [_found(target, what)]
+    found = [_found(target, what, seen.namespace)]
     if entry.get("startTime"):
         found.append(
             _injected(seen, target, what) if target.is_workload else _job_created(entry, what)
@@ -158,9 +158,9 @@ def _of_member(seen: World, entry: JsonObject) -> list[Condition]:
     return found
 
 
-def _found(target: Target, what: str) -> Condition:
+def _found(target: Target, what: str, namespace: str) -> Condition:
     if target.is_missing:
-        message = f"{what} does not exist; the restore begins when it is there."
+        message = target.absence(namespace, "the restore begins when it is there.")
     elif target.resource is None:
         message = f"{what} is made or known by the restore itself."
     else:

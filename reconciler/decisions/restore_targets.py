@@ -57,6 +57,7 @@ def _read_one(  # noqa: PLR0917 -- private, and called once
         ref=ref,
         resource=resource,
         obj=found,
+        is_served=targets.is_served(view, resource),
         holder="",
         owned=owned,
         mount_problem=problem,

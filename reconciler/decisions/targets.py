@@ -15,7 +15,7 @@ from reconciler.api.backup import BackupTarget, Member
 from reconciler.api.invoker import Invoker
 from reconciler.api.metadata import TargetRef
 from reconciler.api.repository import Repository
-from reconciler.api.resources import FUNCTIONS, TASKS, JsonObject, Resource
+from reconciler.api.resources import FUNCTIONS, OPTIONAL, TASKS, JsonObject, Resource
 from reconciler.api.restore import RestoreMember
 from reconciler.decisions import conditions, workload, world
 from reconciler.decisions.conditions import Condition
@@ -44,6 +44,8 @@ class Target:
     part: Part | None
     """What a workload may carry for the member now: the sidecar, or a restore's init container."""
     task_faults: tuple[Fault, ...]
+    is_served: bool = True
+    """Whether the cluster has the kind at all."""
     by_snapshots: bool = False
     """Its claims are snapshotted by a Job: it has no sidecar and no Task, whatever its kind."""
 
@@ -55,6 +57,17 @@ class Target:
     @property
     def is_missing(self) -> bool:
         return self.resource is not None and self.obj is None
+
+    def absence(self, namespace: str, remedy: str) -> str:
+        """Why a missing target is not there, and what would help: ``remedy``, if its kind is."""
+        what = f"{self.ref.kind} {namespace}/{self.ref.name} does not exist"
+        if self.is_served or self.resource is None:
+            return f"{what}; {remedy}"
+        kind = f"{self.resource.api_version} {self.resource.kind}"
+        return (
+            f"{what}: {kind} is not served here; name a target of another kind, or restart the "
+            "operator when it is."
+        )
 
     @property
     def is_injected(self) -> bool:
@@ -93,6 +106,7 @@ def _read_for_snapshots(
         ref=target.ref,
         resource=resource,
         obj=view.get(resource, invoker.namespace, target.ref.name) if resource else None,
+        is_served=is_served(view, resource),
         holder="",
         owned=False,
         mount_problem="",
@@ -126,6 +140,7 @@ def _read_one(  # noqa: PLR0917 -- private, and called once
         ref=target.ref,
         resource=resource,
         obj=found,
+        is_served=is_served(view, resource),
         holder=f"{other['kind']} {invoker.namespace}/{world.name_of(other)}" if other else "",
         owned=owned,
         mount_problem=problem,
@@ -138,6 +153,11 @@ def _read_one(  # noqa: PLR0917 -- private, and called once
         if is_workload
         else tuple(task_faults(view, invoker, index, repository, image)),
     )
+
+
+def is_served(view: View, resource: Resource | None) -> bool:
+    """Whether the cluster has a kind that not every cluster has; the others are taken for there."""
+    return resource not in OPTIONAL or view.serves(resource)
 
 
 def mount_problem(obj: JsonObject, mounts: Sequence[JsonObject], path: str) -> str:
@@ -207,7 +227,8 @@ def conditions_of(target: Target, namespace: str, repository_problem: str) -> li
 def _found(target: Target, namespace: str) -> Condition:
     what = f"{target.ref.kind} {namespace}/{target.ref.name}"
     if target.is_missing:
-        message = f"{what} does not exist; create it, or take the member out of the spec."
+        remedy = "create it, or take the member out of the spec."
+        message = target.absence(namespace, remedy)
     elif target.resource is None:
         message = f"{what} is left to its Task: Tandem does not look up this kind."
     else:
@@ -233,7 +254,7 @@ def _injected(target: Target, namespace: str, repository_problem: str) -> Condit
 
 def _injection_problem(target: Target, namespace: str, repository_problem: str) -> str:
     if target.obj is None:
-        return f"{target.ref.kind} {namespace}/{target.ref.name} does not exist."
+        return target.absence(namespace, "create it.")
     if target.is_marked:
         return ""
     return obstacle(target, namespace) or repository_problem

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from reconciler.api.resources import (
     DAEMON_SETS,
+    DEPLOYMENT_CONFIGS,
     DEPLOYMENTS,
     PODS,
     STATEFUL_SETS,
@@ -89,7 +90,7 @@ def rolled_out(view: View, workload: JsonObject) -> bool:
         wanted = status.get("desiredNumberScheduled", 0)
         return bool(_least(status, "updatedNumberScheduled", "numberReady") >= wanted)
     wanted = workload["spec"].get("replicas", 1)
-    if kind in (DEPLOYMENTS.kind, STATEFUL_SETS.kind):
+    if kind in (DEPLOYMENTS.kind, STATEFUL_SETS.kind, DEPLOYMENT_CONFIGS.kind):
         return bool(_least(status, "updatedReplicas", "readyReplicas") >= wanted)
     return bool(status.get("readyReplicas", 0) >= wanted) and not outdated(view, workload)
 

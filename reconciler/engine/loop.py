@@ -44,17 +44,19 @@ class Loop:
         *,
         recorder: Recorder | None = None,
         namespace: str | None = None,
+        absent: Iterable[Resource] = (),
         trim: trimming.Trim = trimming.whole,
     ) -> None:
         """``recorder`` makes Events of the plans' intents; without one they are dropped.
 
+        ``absent``: resources that decisions ask for and that the cluster does not serve.
         ``trim`` says what the cache keeps of each object (see ``cluster.trimming``).
         """
         self.stats = Stats()
         self._clock = clock
         self._controllers = {each.name: each for each in controllers}
         resources = [r for each in self._controllers.values() for r in each.resources]
-        self.view = InformerCache(port, resources, clock, namespace, trim=trim)
+        self.view = InformerCache(port, resources, clock, namespace, absent=absent, trim=trim)
         self.view.on_change(self._changed)
         self._routes = _routes(self._controllers.values())
         self._queue: WorkQueue[Work] = WorkQueue(clock)

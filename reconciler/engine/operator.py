@@ -6,11 +6,11 @@ run what a cluster runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import attrs
 
-from reconciler.api.resources import CRON_JOBS, CRON_JOBS_V1BETA1, Resource
+from reconciler.api.resources import CRON_JOBS, CRON_JOBS_V1BETA1, OPTIONAL, Resource
 from reconciler.cluster import trimming
 from reconciler.cluster.port import Port
 from reconciler.decisions.controller import Controller, Watched
@@ -33,31 +33,38 @@ def build(
     recorder: Recorder | None = None,
     namespace: str | None = None,
 ) -> Loop:
-    """The operator's loop, not started. Asks the API server which CronJobs it serves.
+    """The operator's loop, not started. Asks the API server once what it serves of what some
+    clusters lack; so a kind that comes later is known after the next start.
 
     ``recorder`` is an ``observability.events.EventRecorder``; without one no Events are made.
     Raises ApiUnavailable when the server does not answer.
     """
+    absent = [resource for resource in OPTIONAL if not port.serves(resource)]
     return Loop(
         port,
         clock,
-        served(port, CONTROLLERS),
+        served(port, CONTROLLERS, absent),
         settings,
         workers,
         recorder=recorder,
         namespace=namespace,
+        absent=absent,
         trim=trimming.for_manager(settings.field_manager),
     )
 
 
-def served(port: Port, controllers: Iterable[Controller]) -> tuple[Controller, ...]:
-    """The controllers, watching of two versions of a resource only the one that is served."""
+def served(
+    port: Port, controllers: Iterable[Controller], absent: Collection[Resource] = ()
+) -> tuple[Controller, ...]:
+    """The controllers, watching of two versions of a resource only the one that is served, and
+    nothing that is ``absent``.
+    """
     instead = {
         newer: older
         for newer, older in OLDER.items()
         if not port.serves(newer) and port.serves(older)
     }
-    unwanted = set(OLDER.values()) - set(instead.values())
+    unwanted = (set(OLDER.values()) - set(instead.values())) | set(absent)
     return tuple(
         attrs.evolve(
             each,
@@ -69,4 +76,5 @@ def served(port: Port, controllers: Iterable[Controller]) -> tuple[Controller, .
             ),
         )
         for each in controllers
+        if each.primary not in unwanted
     )

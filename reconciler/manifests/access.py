@@ -221,6 +221,12 @@ _RULES: dict[str, list[JsonObject]] = {
             [*_READ, "patch"],
         ),
         _rule(
+            "put sidecars and init containers in and out, on OpenShift",
+            r.DEPLOYMENT_CONFIGS.group,
+            [r.DEPLOYMENT_CONFIGS.plural],
+            [*_READ, "patch"],
+        ),
+        _rule(
             "find targets, and make claims for interim data and from claim templates",
             "",
             ["persistentvolumeclaims"],

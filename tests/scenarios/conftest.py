@@ -426,6 +426,9 @@ class _Driven:
 _SIDECAR_KINDS = frozenset(resource.kind for resource in r.WORKLOADS)
 
 
+_PLAIN_SELECTORS = ("ReplicationController", "DeploymentConfig")
+
+
 def _lives(pod: JsonObject) -> bool:
     return pod.get("status", {}).get("phase") in ("Pending", "Running")
 
@@ -558,7 +561,7 @@ def repository() -> JsonObject:
 def workload(kind: str, name: str, replicas: int = 1) -> JsonObject:
     app = {"app": name}
     spec: JsonObject = {
-        "selector": {"matchLabels": app} if kind != "ReplicationController" else app,
+        "selector": app if kind in _PLAIN_SELECTORS else {"matchLabels": app},
         "template": {
             "metadata": {"labels": app},
             "spec": {

@@ -7,6 +7,7 @@ import json
 import pytest
 import yaml
 
+from reconciler.api import resources as r
 from reconciler.api.resources import (
     BACKUP_BATCHES,
     BACKUP_SESSIONS,
@@ -113,6 +114,19 @@ def test_a_plan_shows_the_sidecar_as_a_diff_of_the_workload(manifest, capsys):
     text = capsys.readouterr().out
     assert "~ change Deployment shop/web  by the operator" in text
     assert "+        name: stash" in text
+
+
+def test_a_plan_knows_deployment_configs_though_only_some_clusters_serve_them(tmp_path, capsys):
+    text = APPLICATION.replace("apps/v1", r.DEPLOYMENT_CONFIGS.api_version)
+    path = tmp_path / "app.yaml"
+    path.write_text(text.replace("kind: Deployment", "kind: DeploymentConfig"))
+
+    assert execute(["plan", "-f", str(path), "--empty"]) == 2
+
+    text = capsys.readouterr().out
+    assert "~ change DeploymentConfig shop/web  by the operator" in text
+    assert "+        name: stash" in text
+    assert not [line for line in text.splitlines() if line.strip().startswith("-  ")]
 
 
 def test_a_plan_never_shows_the_value_of_a_secret(manifest, capsys):

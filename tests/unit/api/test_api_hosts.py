@@ -66,6 +66,7 @@ def test_a_host_without_the_name_it_is_made_of_is_an_error_that_names_it(
     ("kind", "short"),
     [
         ("Deployment", "deploy"), ("ReplicaSet", "rs"), ("ReplicationController", "rc"),
+        ("DeploymentConfig", "dc"),
         ("DaemonSet", "ds"), ("StatefulSet", "sts"), ("PersistentVolumeClaim", "pvc"),
         ("AppBinding", "app"), ("Elasticsearch", "elasticsearch"),
     ],

@@ -236,6 +236,18 @@ def test_a_resource_nobody_named_is_a_mistake_and_not_an_empty_list(informer: Ob
         informer.list(SECRETS)
 
 
+def test_what_is_known_to_be_absent_is_empty_and_costs_no_request(
+    line: Fallible, clock: VirtualClock
+) -> None:
+    cache = InformerCache(Client(line), [CONFIG_MAPS], clock, absent=[BACKUP_BATCHES])
+    drained(cache)
+    asked = len(line.requests)
+    assert cache.list(BACKUP_BATCHES) == ()
+    assert cache.get(BACKUP_BATCHES, "default", "web") is None
+    assert not cache.serves(BACKUP_BATCHES)
+    assert len(line.requests) == asked
+
+
 def test_discovery_of_other_resources_is_asked_rarely(
     informer: Observed, line: Fallible, clock: VirtualClock
 ) -> None:

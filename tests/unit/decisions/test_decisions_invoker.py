@@ -286,6 +286,25 @@ def test_a_spec_that_cannot_be_read_at_all_is_told_too(ready, make):
     assert "spec.members" in condition(ready, "Valid")["message"]
 
 
+def test_a_target_of_a_kind_that_is_not_served_says_so(ready, make):
+    ready.unserved.add(r.DEPLOYMENT_CONFIGS)
+    ready.add(make.batch(make.member(), make.member("DeploymentConfig", "front")))
+    settle(ready, make)
+    why = (
+        "DeploymentConfig shop/front does not exist: apps.openshift.io/v1 DeploymentConfig is not "
+        "served here; name a target of another kind, or restart the operator when it is."
+    )
+    for kind in ("BackupTargetFound", "StashSidecarInjected"):
+        lost = member_condition(ready, kind, 1)
+        assert (lost["status"], lost["message"]) == ("False", why)
+
+
+def test_a_missing_target_of_a_kind_that_some_clusters_lack_is_to_be_created(ready, make):
+    ready.add(make.batch(make.member("DeploymentConfig", "front")))
+    settle(ready, make)
+    assert "does not exist; create it" in member_condition(ready, "BackupTargetFound")["message"]
+
+
 def test_a_missing_target_does_not_keep_the_others_from_being_set_up(ready, make):
     ready.add(make.batch(make.member(), make.member("Deployment", "gone")))
     settle(ready, make)

@@ -237,6 +237,8 @@ def test_a_replica_set_that_a_deployment_makes_is_left_alone(view, make):
         ("Deployment", {"updatedReplicas": 1, "readyReplicas": 2}, False),
         ("Deployment", {}, False),
         ("StatefulSet", {"updatedReplicas": 2, "readyReplicas": 1}, False),
+        ("DeploymentConfig", {"updatedReplicas": 2, "readyReplicas": 2}, True),
+        ("DeploymentConfig", {"updatedReplicas": 1, "readyReplicas": 2}, False),
         (
             "DaemonSet",
             {"desiredNumberScheduled": 3, "updatedNumberScheduled": 3, "numberReady": 3},

@@ -6,7 +6,13 @@ import datetime as dt
 
 import pytest
 
-from reconciler.api.resources import BACKUP_BATCHES, CRON_JOBS, CRON_JOBS_V1BETA1, Resource
+from reconciler.api.resources import (
+    BACKUP_BATCHES,
+    CRON_JOBS,
+    CRON_JOBS_V1BETA1,
+    DEPLOYMENT_CONFIGS,
+    Resource,
+)
 from reconciler.cluster.client import Client
 from reconciler.decisions.controllers import CONTROLLERS
 from reconciler.decisions.plan import Settings
@@ -47,6 +53,15 @@ def test_the_cron_jobs_that_the_server_has_are_watched_and_no_others(
 ) -> None:
     found = watched(Serving(*served))
     assert found & {CRON_JOBS, CRON_JOBS_V1BETA1} == {expected}
+
+
+def test_a_kind_that_is_absent_is_neither_decided_on_nor_watched() -> None:
+    port = Serving(CRON_JOBS)
+    found = operator.served(port, CONTROLLERS, [DEPLOYMENT_CONFIGS])
+    assert DEPLOYMENT_CONFIGS not in {resource for each in found for resource in each.resources}
+    assert {each.primary for each in CONTROLLERS} - {each.primary for each in found} == {
+        DEPLOYMENT_CONFIGS
+    }
 
 
 def test_an_operator_without_its_kinds_waits_for_them_in_peace() -> None:

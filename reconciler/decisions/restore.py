@@ -10,7 +10,7 @@ target keeps nothing else from the repository.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import attrs
 
@@ -20,6 +20,7 @@ from reconciler.api.resources import SECRETS, WORKLOADS, JsonObject, Key, Resour
 from reconciler.api.restore_invoker import RestoreInvoker, entries, with_entries
 from reconciler.decisions import (
     conditions,
+    course,
     hooks,
     limits,
     progress,
@@ -31,6 +32,7 @@ from reconciler.decisions import (
     workload,
     world,
 )
+from reconciler.decisions.course import Course
 from reconciler.decisions.plan import (
     Decide,
     EventIntent,
@@ -48,7 +50,6 @@ from reconciler.manifests import init_container, names
 from reconciler.manifests.hook_jobs import Owner
 from statemachines import restore as machine
 
-STATUS_UPDATER = "Status Updater"
 _PRE_PENDING = "The restore's preRestore hook has not ended."
 
 
@@ -211,68 +212,16 @@ def _advance(seen: World, view: View, now: dt.datetime, settings: Settings) -> P
     allowed = seen.has_begun or not (skipped or waits_for)
     pre = seen.hooks.pre(some_target_started=seen.has_started) if allowed else hooks.NOTHING
     session = _session(seen, view, now, settings, allowed=allowed, pre=pre, waits_for=waits_for)
-    outcome = _outcome(seen, pre, [] if skipped else _steps(seen, session))
-    facts = _facts(seen, outcome, skipped=skipped, allowed=allowed)
-    phase = machine.TABLE.advance(_known(seen), facts).state
-    status = _status(seen, phase, outcome, now)
-    writes: list[Write] = [*_finalizer(seen), *outcome.writes]
+    seen_steps = [] if skipped else _steps(seen, session)
+    found = course.of(seen.hooks, pre, seen_steps, entries(seen.obj))
+    facts = _facts(seen, found, skipped=skipped, allowed=allowed)
+    phase = machine.TABLE.advance(course.known(seen.obj), facts).state
+    status = _status(seen, phase, found, now)
+    writes: list[Write] = [*_finalizer(seen), *found.writes]
     if status != seen.status:
         writes.append(_status_write(seen, status))
-    events = (*_lost_hosts(seen, outcome.steps), *_events(seen, phase, outcome))
-    return Plan(tuple(writes), events, _wake(seen, phase, outcome, now))
-
-
-@attrs.frozen
-class _Outcome:
-    """The targets' steps, and the hooks around them."""
-
-    steps: list[Step]
-    pre: hooks.Found
-    post: hooks.Found
-
-    @property
-    def entries(self) -> list[JsonObject]:
-        return [step.entry for step in self.steps]
-
-    @property
-    def writes(self) -> Iterator[Write]:
-        for step in self.steps:
-            yield from step.writes
-        yield from (*self.pre.writes, *self.post.writes)
-
-    @property
-    def failures(self) -> Iterator[str]:
-        """A sentence for each target and each hook that has failed."""
-        for entry in self.entries:
-            if entry.get("phase") == "Failed":
-                yield f"{entry['ref']['kind']}/{entry['ref']['name']}: {entry['message']}"
-        for found in (self.pre, self.post):
-            if found.failed:
-                yield (
-                    found.condition.message
-                    if found.condition
-                    else (f"See condition {found.terms.condition}.")
-                )
-
-
-def _outcome(seen: World, pre: hooks.Found, steps: list[Step]) -> _Outcome:
-    found = [step.entry for step in steps]
-    post = seen.hooks.post(
-        pre,
-        all_targets_final=_all_final(found),
-        some_target_failed=any(entry.get("phase") == "Failed" for entry in found),
-        stored=_all_final(entries(seen.obj)),
-    )
-    return _Outcome(steps, pre, post)
-
-
-def _all_final(found: Sequence[JsonObject]) -> bool:
-    return bool(found) and all(map(progress.is_final, found))
-
-
-def _known(seen: World) -> str:
-    phase = world.phase_of(seen.obj)
-    return phase if phase in (machine.PENDING, machine.RUNNING) else machine.PENDING
+    events = (*found.lost_hosts(seen.obj, "Restore"), *_events(seen, phase, found))
+    return Plan(tuple(writes), events, found.wake(phase, seen.deadline, now))
 
 
 def _session(
@@ -292,7 +241,7 @@ def _session(
         targets=seen.targets,
         started=allowed and not pre.pending and not pre.failed,
         waits_for=waits_for or (_PRE_PENDING if pre.pending else ""),
-        refused=_refusal(seen, pre),
+        refused=course.refusal(seen.status, pre),
         deadline=seen.deadline,
         now=now,
         settings=settings,
@@ -308,23 +257,9 @@ def _work(seen: World) -> progress.Work | None:
     return restore_work.RestoreWork(seen.typed, seen.typed_repository)
 
 
-def _refusal(seen: World, pre: hooks.Found) -> tuple[str, str] | tuple[()]:
-    """Why no target is begun any more."""
-    if not pre.failed:
-        return ()
-    stored = conditions.find(seen.status.get("conditions"), pre.terms.condition) or {}
-    message = pre.condition.message if pre.condition else str(stored.get("message") or "")
-    return hooks.pre_failed(pre.terms), message
-
-
 def _steps(seen: World, session: Session) -> list[Step]:
-    """Each target's step in order: in a sequence, one's turn depends on those before it."""
     sequential = seen.typed is not None and seen.typed.execution_order == "Sequential"
-    steps: list[Step] = []
-    for entry in _entries(seen):
-        turn = not sequential or all(progress.is_final(step.entry) for step in steps)
-        steps.append(progress.advance(session, entry, turn=turn))
-    return steps
+    return course.steps(session, _entries(seen), sequential=sequential)
 
 
 def _entries(seen: World) -> list[JsonObject]:
@@ -335,15 +270,15 @@ def _entries(seen: World) -> list[JsonObject]:
     return [{"ref": encode(target.ref), "phase": "Pending"} for target in seen.targets]
 
 
-def _facts(seen: World, outcome: _Outcome, *, skipped: bool, allowed: bool) -> machine.Observation:
+def _facts(seen: World, found: Course, *, skipped: bool, allowed: bool) -> machine.Observation:
     return machine.Observation(
         must_be_skipped=skipped,
         may_use_repository=allowed,
         some_target_started=seen.has_begun,
-        all_targets_final=_all_final(outcome.entries),
-        some_target_failed=any(entry.get("phase") == "Failed" for entry in outcome.entries),
-        hooks_settled=not outcome.pre.pending and not outcome.post.pending,
-        some_hook_failed=outcome.pre.failed or outcome.post.failed,
+        all_targets_final=found.all_final,
+        some_target_failed=found.some_failed,
+        hooks_settled=found.hooks_settled,
+        some_hook_failed=found.some_hook_failed,
     )
 
 
@@ -359,14 +294,6 @@ def _finalizers(resource: Resource, obj: JsonObject, wanted: tuple[str, ...]) ->
     return Finalizers(resource, meta["namespace"], meta["name"], version, wanted)
 
 
-def _wake(seen: World, phase: str, outcome: _Outcome, now: dt.datetime) -> dt.datetime | None:
-    if phase not in (machine.PENDING, machine.RUNNING):
-        return None
-    looks = [moment for step in outcome.steps for moment in step.look_at]
-    looks += (*outcome.pre.look_at, *outcome.post.look_at)
-    return min((moment for moment in (seen.deadline, *looks) if moment > now), default=None)
-
-
 # -- telling --------------------------------------------------------------------------------------
 
 
@@ -376,31 +303,23 @@ def _status_write(seen: World, status: JsonObject) -> Status:
     return Status(seen.resource, meta["namespace"], meta["name"], version, status)
 
 
-def _status(seen: World, phase: str, outcome: _Outcome, now: dt.datetime) -> JsonObject:
-    ended = phase not in (machine.PENDING, machine.RUNNING)
+def _status(seen: World, phase: str, found: Course, now: dt.datetime) -> JsonObject:
+    ended = phase not in course.UNFINISHED
     wanted = {
         **seen.status,
         "phase": phase,
         "sessionDeadline": conditions.timestamp(seen.deadline),
         "sessionDuration": limits.duration(seen.obj, now) if ended else "",
     }
-    of_hooks = [found.condition for found in (outcome.pre, outcome.post) if found.condition]
-    told = restore_conditions.with_conditions(seen, phase, outcome.entries, of_hooks, now)
+    told = restore_conditions.with_conditions(
+        seen, phase, found.entries, found.hook_conditions, now
+    )
     wanted = with_entries(seen.resource.kind, wanted, told.entries)
     wanted["conditions"] = told.whole
     return {key: value for key, value in wanted.items() if value not in (None, "", [])}
 
 
-def _lost_hosts(seen: World, steps: Sequence[Step]) -> Iterator[EventIntent]:
-    for step in steps:
-        for stat in step.given_up:
-            ref = step.entry["ref"]
-            what = f"host {stat['hostname']} of {ref.get('kind')} {ref.get('name')}"
-            message = f"Restore of {what} failed: {stat['error']}"
-            yield EventIntent(seen.obj, "Host Restore Failed", message, "Warning", STATUS_UPDATER)
-
-
-def _events(seen: World, phase: str, outcome: _Outcome) -> Iterator[EventIntent]:
+def _events(seen: World, phase: str, found: Course) -> Iterator[EventIntent]:
     """One a change of phase."""
     if phase == world.phase_of(seen.obj):
         return
@@ -412,7 +331,7 @@ def _events(seen: World, phase: str, outcome: _Outcome) -> Iterator[EventIntent]
         message = "Every target was restored."
         yield EventIntent(seen.obj, "Restore Succeeded", message, source=source)
     elif phase == machine.FAILED:
-        what = "; ".join(outcome.failures)
+        what = "; ".join(found.failures)
         yield EventIntent(seen.obj, "Restore Failed", what, "Warning", source)
     else:
         message = restore_conditions.why_skipped(seen)

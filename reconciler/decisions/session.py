@@ -23,6 +23,7 @@ from reconciler.decisions import (
     adopting,
     backup_work,
     conditions,
+    course,
     hooks,
     limits,
     progress,
@@ -36,6 +37,7 @@ from reconciler.decisions import (
     world,
 )
 from reconciler.decisions.conditions import Condition
+from reconciler.decisions.course import Course
 from reconciler.decisions.owed_hooks import Owed
 from reconciler.decisions.plan import EventIntent, Plan, Settings, Status, View, Write
 from reconciler.decisions.progress import Session, Step, Words, Work
@@ -44,7 +46,6 @@ from reconciler.manifests.hook_jobs import Owner
 from statemachines import session as machine
 
 SOURCE = "BackupSession Controller"
-STATUS_UPDATER = "Status Updater"
 
 
 @attrs.frozen
@@ -173,56 +174,15 @@ def _advance(seen: World, view: View, now: dt.datetime, settings: Settings) -> P
     skipped = seen.skip is not None and not seen.has_begun
     pre = seen.hooks.pre(some_target_started=seen.has_started) if allowed else hooks.NOTHING
     steps = [] if skipped else _steps(seen, view, now, settings, allowed=allowed, pre=pre)
-    outcome = _outcome(seen, pre, [step.entry for step in steps])
-    facts = _facts(seen, outcome, allowed=allowed)
-    phase = machine.TABLE.advance(_known(seen), facts).state
-    status = _status(seen, phase, outcome, steps, now)
-    writes: list[Write] = [
-        *adopting.adopted(seen.obj, seen.invoker, seen.typed),
-        *(write for step in steps for write in step.writes),
-        *pre.writes,
-        *outcome.post.writes,
-    ]
+    found = course.of(seen.hooks, pre, steps, seen.entries)
+    facts = _facts(seen, found, allowed=allowed)
+    phase = machine.TABLE.advance(course.known(seen.obj), facts).state
+    status = _status(seen, phase, found, now)
+    writes: list[Write] = [*adopting.adopted(seen.obj, seen.invoker, seen.typed), *found.writes]
     if status != seen.status:
         writes.append(_status_write(seen.obj, status))
-    events = (*_lost_hosts(seen, steps), *_events(seen, phase, outcome))
-    looks = (*(m for step in steps for m in step.look_at), *pre.look_at, *outcome.post.look_at)
-    return Plan(tuple(writes), events, _wake(seen, phase, looks, now))
-
-
-@attrs.frozen
-class _Outcome:
-    """The targets' next entries, and the hooks around them."""
-
-    entries: list[JsonObject]
-    pre: hooks.Found
-    post: hooks.Found
-
-    @property
-    def hook_failures(self) -> list[str]:
-        """The messages of the hooks that have failed just now or before."""
-        told = [f.condition.message for f in (self.pre, self.post) if f.condition]
-        failed = [f.terms.condition for f in (self.pre, self.post) if f.failed and not f.condition]
-        return [*told, *(f"See condition {name}." for name in failed)]
-
-
-def _outcome(seen: World, pre: hooks.Found, entries: list[JsonObject]) -> _Outcome:
-    post = seen.hooks.post(
-        pre,
-        all_targets_final=_all_final(entries),
-        some_target_failed=any(entry.get("phase") == "Failed" for entry in entries),
-        stored=_all_final(seen.entries),
-    )
-    return _Outcome(entries, pre, post)
-
-
-def _all_final(entries: Sequence[JsonObject]) -> bool:
-    return bool(entries) and all(map(progress.is_final, entries))
-
-
-def _known(seen: World) -> str:
-    phase = world.phase_of(seen.obj)
-    return phase if phase in (machine.PENDING, machine.RUNNING) else machine.PENDING
+    events = (*found.lost_hosts(seen.obj, "Backup"), *_events(seen, phase, found))
+    return Plan(tuple(writes), events, found.wake(phase, seen.deadline, now))
 
 
 def _steps(
@@ -234,14 +194,9 @@ def _steps(
     allowed: bool,
     pre: hooks.Found,
 ) -> list[Step]:
-    """Each target's step in order: in a sequence, one's turn depends on those before it."""
     session = _session(seen, view, now, settings, allowed=allowed, pre=pre)
     sequential = seen.typed is not None and seen.typed.execution_order == "Sequential"
-    steps: list[Step] = []
-    for entry in _entries(seen):
-        turn = not sequential or all(progress.is_final(step.entry) for step in steps)
-        steps.append(progress.advance(session, entry, turn=turn))
-    return steps
+    return course.steps(session, _entries(seen), sequential=sequential)
 
 
 def _session(
@@ -271,18 +226,9 @@ def _session(
         now=now,
         settings=settings,
         view=view,
-        refused=_refusal(seen, pre),
+        refused=course.refusal(seen.status, pre),
     )
     return attrs.evolve(session, owed=_owed(seen, session))
-
-
-def _refusal(seen: World, pre: hooks.Found) -> tuple[str, str] | tuple[()]:
-    """Why no target is begun any more."""
-    if not pre.failed:
-        return ()
-    stored = conditions.find(seen.status.get("conditions"), pre.terms.condition)
-    message = pre.condition.message if pre.condition else (stored or {}).get("message", "")
-    return hooks.pre_failed(pre.terms), message
 
 
 def _owed(seen: World, session: Session) -> Owed | None:
@@ -328,24 +274,16 @@ def _entries(seen: World) -> list[JsonObject]:
     ]
 
 
-def _facts(seen: World, outcome: _Outcome, *, allowed: bool) -> machine.Observation:
+def _facts(seen: World, found: Course, *, allowed: bool) -> machine.Observation:
     return machine.Observation(
         must_be_skipped=seen.skip is not None,
         may_use_repository=allowed,
         some_target_started=seen.has_begun,
-        all_targets_final=_all_final(outcome.entries),
-        some_target_failed=any(entry.get("phase") == "Failed" for entry in outcome.entries),
-        hooks_settled=not outcome.pre.pending and not outcome.post.pending,
-        some_hook_failed=outcome.pre.failed or outcome.post.failed,
+        all_targets_final=found.all_final,
+        some_target_failed=found.some_failed,
+        hooks_settled=found.hooks_settled,
+        some_hook_failed=found.some_hook_failed,
     )
-
-
-def _wake(
-    seen: World, phase: str, looks: Sequence[dt.datetime], now: dt.datetime
-) -> dt.datetime | None:
-    if phase not in (machine.PENDING, machine.RUNNING):
-        return None
-    return min((moment for moment in (seen.deadline, *looks) if moment > now), default=None)
 
 
 # -- telling --------------------------------------------------------------------------------------
@@ -356,15 +294,12 @@ def _status_write(obj: JsonObject, status: JsonObject) -> Status:
     return Status(BACKUP_SESSIONS, meta["namespace"], meta["name"], meta["resourceVersion"], status)
 
 
-def _status(
-    seen: World, phase: str, outcome: _Outcome, steps: Sequence[Step], now: dt.datetime
-) -> JsonObject:
-    entries = outcome.entries
+def _status(seen: World, phase: str, reached: Course, now: dt.datetime) -> JsonObject:
+    entries = reached.entries
     stored = seen.status.get("conditions")
-    for what, why in (lost for step in steps for lost in step.lost_hooks):
+    for what, why in (lost for step in reached.steps for lost in step.lost_hooks):
         stored = hooks.with_lost(stored, what, why, now)
-    of_hooks = [found.condition for found in (outcome.pre, outcome.post) if found.condition]
-    own = [*_conditions(seen, phase, entries), *of_hooks]
+    own = [*_conditions(seen, phase, entries), *reached.hook_conditions]
     types = {item.type for item in own}
     foreign = [item["type"] for item in stored or () if item["type"] not in types]
     failed = phase == machine.FAILED
@@ -389,7 +324,7 @@ def _used(seen: World, phase: str) -> str:
 
 
 def _duration(seen: World, phase: str, now: dt.datetime) -> str:
-    if phase in (machine.PENDING, machine.RUNNING):
+    if phase in course.UNFINISHED:
         return ""
     return limits.duration(seen.obj, now)
 
@@ -401,7 +336,7 @@ def _conditions(seen: World, phase: str, entries: Sequence[JsonObject]) -> Itera
         )
         return
     late = [entry for entry in entries if entry.get("reason") == progress.DEADLINE_EXCEEDED]
-    if late and phase not in (machine.PENDING, machine.RUNNING):
+    if late and phase not in course.UNFINISHED:
         names = ", ".join(f"{entry['ref']['kind']} {entry['ref']['name']}" for entry in late)
         message = f"Not finished when the deadline passed: {names}."
         yield Condition.of(
@@ -417,16 +352,7 @@ def _conditions(seen: World, phase: str, entries: Sequence[JsonObject]) -> Itera
         )
 
 
-def _lost_hosts(seen: World, steps: Sequence[Step]) -> Iterator[EventIntent]:
-    for step in steps:
-        for stat in step.given_up:
-            ref = step.entry["ref"]
-            what = f"host {stat['hostname']} of {ref.get('kind')} {ref.get('name')}"
-            message = f"Backup of {what} failed: {stat['error']}"
-            yield EventIntent(seen.obj, "Host Backup Failed", message, "Warning", STATUS_UPDATER)
-
-
-def _events(seen: World, phase: str, outcome: _Outcome) -> Iterator[EventIntent]:
+def _events(seen: World, phase: str, found: Course) -> Iterator[EventIntent]:
     """One a change of phase. Stash writes one a reconcile (spec 10.18)."""
     if phase == world.phase_of(seen.obj):
         return
@@ -437,9 +363,7 @@ def _events(seen: World, phase: str, outcome: _Outcome) -> Iterator[EventIntent]
         message = "Every target was backed up."
         yield EventIntent(seen.obj, "BackupSession Succeeded", message, source=SOURCE)
     elif phase == machine.FAILED:
-        bad = [entry for entry in outcome.entries if entry.get("phase") == "Failed"]
-        told = [f"{e['ref']['kind']}/{e['ref']['name']}: {e['message']}" for e in bad]
-        what = "; ".join([*told, *outcome.hook_failures])
+        what = "; ".join(found.failures)
         yield EventIntent(seen.obj, "BackupSession Failed", what, "Warning", SOURCE)
     else:
         message = seen.skip.message if seen.skip else ""

@@ -62,10 +62,16 @@ def install_builtins(port: Writer, settings: Settings) -> None:
 
 
 @contextlib.contextmanager
-def health(loop: Loop, port: int | None, candidate: LeaderElector | None = None) -> Iterator[None]:
+def health(
+    loop: Loop,
+    port: int | None,
+    candidate: LeaderElector | None = None,
+    problems: Callable[[], tuple[str, ...]] = lambda: (),
+) -> Iterator[None]:
     """Serve /healthz, /readyz and /metrics on ``port``; None: do not.
 
     ``candidate``: one of several operators. Who waits for the lease is ready, but does nothing.
+    ``problems``: what keeps us from working, in sentences.
     """
     if port is None:
         yield
@@ -73,7 +79,7 @@ def health(loop: Loop, port: int | None, candidate: LeaderElector | None = None)
     view = loop.view
     collectors = [metrics.of_loop(loop), metrics.of_backups(view), alarms.of_alarms(view)]
     served = pages(
-        problems=lambda: (),
+        problems=problems,
         ready=lambda: ready(loop, candidate),
         metrics=lambda: metrics.render(collectors),
         state=lambda: "" if candidate is None else leading.state(candidate),

@@ -77,6 +77,7 @@ def run(
     Exit codes: 0 stopped on request, 1 failed or lost the lease, 2 wrong usage.
     """
     from reconciler.cli import leading, operating
+    from reconciler.cli.kinds import Kinds
     from reconciler.engine.clock import SystemClock
     from reconciler.observability import logs
 
@@ -91,12 +92,18 @@ def run(
     )
     loop = operating.build(port, clock, settings, workers, namespace)
     candidate = _candidate(kubeconfig, clock, operator_namespace) if leader_elect else None
+    kinds = Kinds(port)
 
     def start() -> None:
         operating.install_builtins(port, settings)
         loop.start()
 
-    with waiting.until_told_to_stop() as told, operating.health(loop, health_port, candidate):
+    served = operating.health(loop, health_port, candidate, lambda: kinds.problems)
+    with waiting.until_told_to_stop() as told, served:
+        # before the lease is asked for: an operator that needs no more than is there may hold it
+        kinds.wait(told)
+        if told.is_set():
+            return
         if candidate:
             leading.lead(candidate, told, start=start, stop=loop.stop)
         else:

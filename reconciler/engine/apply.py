@@ -19,6 +19,7 @@ from reconciler.cluster.port import Port
 from reconciler.cluster.transport import MERGE_PATCH
 from reconciler.decisions.controller import controller_of
 from reconciler.decisions.plan import Apply, Create, Delete, Finalizers, Plan, Status, Write
+from reconciler.engine import dropped
 from reconciler.engine.ownership import footprint, is_applied
 from reconciler.engine.stats import Stats
 from reconciler.errors import AlreadyExists, Conflict, NotFound
@@ -202,6 +203,7 @@ class Applier:
         made = self._port.replace(write.resource, obj, subresource="status")
         self._wrote("status", write.resource, made)
         run.wrote(place, obj["metadata"]["resourceVersion"], made)
+        dropped.check(write.resource, write.status, made)
 
     def _finalizers(self, write: Finalizers, run: _Run) -> None:
         place = write.resource, write.namespace, write.name

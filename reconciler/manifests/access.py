@@ -23,6 +23,16 @@ _APPLY = ["create", "patch"]
 """A server-side apply is a patch; one that brings an object into being needs ``create`` too."""
 _INVOKERS = ["backupbatches", "backupconfigurations"]
 _RESTORES = ["restorebatches", "restoresessions"]
+_OWN_KINDS = (
+    r.BACKUP_BATCHES,
+    r.BACKUP_CONFIGURATIONS,
+    r.BACKUP_SESSIONS,
+    r.FUNCTIONS,
+    r.REPOSITORIES,
+    r.RESTORE_BATCHES,
+    r.RESTORE_SESSIONS,
+    r.TASKS,
+)
 _FOLLOWED = [*_INVOKERS, "repositories", "backupsessions", *_RESTORES]
 
 
@@ -271,6 +281,13 @@ _RULES: dict[str, list[JsonObject]] = {
 _OPERATORS: dict[str, list[JsonObject]] = {
     names.OPERATOR_CATALOG_ROLE: [
         _rule("apply what is built in", STASH, ["functions", "tasks"], [*_READ, *_APPLY]),
+        _rule(
+            "see that the kinds are those of this Tandem before it works",
+            r.CUSTOM_RESOURCE_DEFINITIONS.group,
+            [r.CUSTOM_RESOURCE_DEFINITIONS.plural],
+            ["get"],
+            only=[f"{each.plural}.{each.group}" for each in _OWN_KINDS],
+        ),
     ],
     names.OPERATOR_OWN_ROLE: [
         _rule("read the image that sidecars and Jobs are to run", "", ["pods"], ["get"]),

@@ -152,8 +152,10 @@ def test_an_operator_of_one_namespace_has_no_rights_in_another():
     everywhere = [each["roleRef"]["name"] for each in of_kind(objects, "ClusterRoleBinding")]
     assert everywhere == ["tandem-operator-catalog"]
     roles = {each["metadata"]["name"]: each for each in of_kind(objects, "ClusterRole")}
-    (rule,) = roles["tandem-operator-catalog"]["rules"]
-    assert rule["resources"] == ["functions", "tasks"]
+    catalog, kinds = roles["tandem-operator-catalog"]["rules"]
+    assert catalog["resources"] == ["functions", "tasks"]
+    assert (kinds["resources"], kinds["verbs"]) == (["customresourcedefinitions"], ["get"])
+    assert all(name.endswith(".stash.appscode.com") for name in kinds["resourceNames"])
 
 
 @with_kubectl

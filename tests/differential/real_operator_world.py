@@ -33,7 +33,7 @@ from reconciler.cluster.transport import Request, Response, WatchStream
 from reconciler.decisions.plan import Settings
 from reconciler.engine.clock import SystemClock
 from reconciler.engine.loop import Loop
-from reconciler.errors import NotFound
+from reconciler.errors import Forbidden, NotFound
 from reconciler.manifests import labels, names
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -337,7 +337,10 @@ class World:
             args = arguments(pod)
             port = self.agent(pod["spec"]["serviceAccountName"])
             sessions = Sessions(port, self.namespace, "BackupBatch", args["invoker-name"])
-            sessions.refresh()
+            try:
+                sessions.refresh()
+            except Forbidden:  # its batch has gone, and its rights with it
+                continue
             for session in sessions.current():
                 target = Target(args["target-kind"], args["target-name"])
                 self.back_up(port, session, target, pod)

@@ -135,13 +135,15 @@ class DataSide:
     def _hook(self, pod: JsonObject) -> None:
         """``run-hook``: it succeeds, and says so."""
         args = dict(a.lstrip("-").split("=", 1) for a in self._args(pod) if "=" in a)
-        namespace, session, which = args["namespace"], args["backupsession"], args["hook-type"]
-        host = args.get("hostname", "")
-        self.history.append((f"{which} {host}".strip(), session, stamp(self.clock.now())))
+        namespace, which, host = args["namespace"], args["hook-type"], args.get("hostname", "")
+        resource, name = r.BACKUP_SESSIONS, args["backupsession"]
+        if not name:
+            resource, name = restore_job.resource_of(args["invoker-kind"]), args["invoker-name"]
+        self.history.append((f"{which} {host}".strip(), name, stamp(self.clock.now())))
         if not host:
             type_ = f"Global{which[0].upper()}{which[1:]}HookSucceeded"
             item = self._condition(type_, True, "ExecutedSuccessfully", "done")
-            self._set(r.BACKUP_SESSIONS, namespace, session, item)
+            self._set(resource, namespace, name, item)
             return
 
         def settled(obj: JsonObject) -> JsonObject:
@@ -152,7 +154,7 @@ class DataSide:
             status: JsonObject = obj["status"]
             return status
 
-        self.client.update_status(r.BACKUP_SESSIONS, namespace, session, settled)
+        self.client.update_status(resource, namespace, name, settled)
 
     def _agent_of(self, pod: JsonObject) -> tuple[Tools, dict[str, str], Target]:
         """The real agent's tools; while it waits, the driver works."""

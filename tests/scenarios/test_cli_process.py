@@ -89,6 +89,7 @@ kind: BackupBatch
 metadata: {{name: app, namespace: shop}}
 spec:
   schedule: "0 3 1 1 *"
+  backupHistoryLimit: 20
   repository: {{name: repo}}
   members:
   - target:

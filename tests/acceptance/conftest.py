@@ -15,17 +15,18 @@ from acceptance import embedded, node
 from acceptance.cluster import Cluster
 from acceptance.place import MakePlace, Place
 
-_WAS_UP = pytest.StashKey[bool]()
+_IS_OTHERS = pytest.StashKey[bool]()
+"""Whether the node belongs to somebody else, also to a run beside this one."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_WAS_UP] = node.is_up()
+    config.stash[_IS_OTHERS] = node.is_up() or config.option.markexpr == "embedded"
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """A node that this run has started ends with it: by the process that started the others."""
     config = session.config
-    if hasattr(config, "workerinput") or config.stash.get(_WAS_UP, True):
+    if hasattr(config, "workerinput") or config.stash.get(_IS_OTHERS, True):
         return
     if node.is_up():
         node.kit("down")

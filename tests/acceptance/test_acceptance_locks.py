@@ -26,12 +26,12 @@ def test_a_lock_of_a_dead_pod_is_removed_and_the_session_succeeds(place: Place) 
 
 
 def _lock(place: Place, pod: str, container: str) -> None:
-    """An exclusive lock of a restic that was killed in this pod."""
+    """The lock of a restic that waited for its input and was killed in this pod."""
     url = f"rest:http://storage.{place.namespace}.svc:8000/shop"
     line = (
         f"export RESTIC_PASSWORD={PASSWORD} HOME=/tmp RESTIC_REPOSITORY={url};"
-        " restic --no-cache check --limit-download 1 & "
-        " until restic --no-cache --no-lock -q list locks | grep -q .; do sleep 0.1; done;"
+        " mkfifo /tmp/input; restic --no-cache backup --stdin < /tmp/input & exec 3> /tmp/input;"
+        " until restic --no-cache --no-lock -q list locks | grep -q .; do :; done;"
         " kill -9 $!"
     )
     place.execute(pod, line, container)

@@ -7,6 +7,8 @@ something at a moment of a session that is a state of the world, and not a matte
 
 from __future__ import annotations
 
+import contextlib
+
 import attrs
 from acceptance.place import Place, stats, targets
 
@@ -41,8 +43,15 @@ class Shop:
         self._in_web("rm -f " + " ".join(_FILES.values()))
 
     def _in_web(self, line: str) -> None:
-        pod = self.place.ready_pod("web")
-        self.place.execute(pod, line)
+        """Asked again where it is refused: a kubelet that has just come up does so for a moment."""
+
+        def ran() -> bool:
+            with contextlib.suppress(AssertionError):
+                self.place.execute(self.place.ready_pod("web"), line)
+                return True
+            return False
+
+        self.place.until(ran, "the command has run in web")
 
     def ends_well(self, session: str) -> JsonObject:
         """Every host is reported once, has one snapshot, and the repository is free again."""

@@ -8,7 +8,10 @@ choose one (``tox -e acceptance-embedded``, ``tox -e acceptance-node``). What a 
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from acceptance import embedded, node
@@ -42,6 +45,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if apart:
         config.hook.pytest_deselected(items=apart)
         items[:] = [item for item in items if item not in apart]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """On the one node, a scenario marked ``alone`` waits for the others, and they for it."""
+    if not item.get_closest_marker("node"):
+        return (yield)
+    with _locked("turn", fcntl.LOCK_EX) as turn:
+        how = fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH
+        with _locked("use", how):
+            # who waits for the others keeps its turn meanwhile, so none of them comes again first
+            fcntl.flock(turn, fcntl.LOCK_UN)
+            return (yield)
+
+
+@contextlib.contextmanager
+def _locked(what: str, how: int) -> Iterator[int]:
+    """A lock among the processes of a run."""
+    with (Path(tempfile.gettempdir()) / f"tandem-{node.NAME}-{what}.lock").open("w") as file:
+        fcntl.flock(file, how)
+        yield file.fileno()
 
 
 @pytest.fixture(

@@ -102,6 +102,7 @@ def test_an_operator_killed_late_in_a_session(open_shop: Shop, moment: str) -> N
 
 
 @pytest.mark.only_on_a_node("its kubelet")
+@pytest.mark.alone("the kubelet is away for all")
 def test_a_kubelet_restarted_in_a_backup(shop: Shop) -> None:
     shop.hold("web", "uploads")
     session = shop.place.trigger()

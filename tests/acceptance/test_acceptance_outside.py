@@ -16,6 +16,7 @@ OUTAGE = 60.0
 """Seconds."""
 
 
+@pytest.mark.alone("the API server is away for all")
 def test_the_api_server_is_away_for_a_minute_in_a_backup(place: Place) -> None:
     shop = Shop.opened(place)
     shop.hold("web", "uploads")
@@ -82,6 +83,7 @@ def test_one_backend_shared_by_batches_of_two_namespaces(places: MakePlace) -> N
 
 
 @pytest.mark.only_on_a_node("access rules")
+@pytest.mark.alone("the operator has no rights anywhere")
 def test_rights_withdrawn_and_given_back(place: Place) -> None:
     shop = Shop.opened(place)
     binding = json.loads(

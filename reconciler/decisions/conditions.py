@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
+from reconciler.api import conditions as c
 from reconciler.api.resources import JsonObject
 
 TASK_RESOLVED = "TaskResolved"
@@ -40,6 +41,16 @@ class Condition:
     @classmethod
     def of(cls, type_: str, *, holds: bool, reason: str, message: str) -> Condition:
         return cls(type_, "True" if holds else "False", reason, message)
+
+
+def secret_found(problem: str) -> Condition:
+    """Whether the backend's Secret can be used; ``problem`` says why not, "" if it can."""
+    return Condition.of(
+        c.BACKEND_SECRET_FOUND,
+        holds=not problem,
+        reason=c.BACKEND_SECRET_NOT_AVAILABLE if problem else c.BACKEND_SECRET_AVAILABLE,
+        message=problem or "The backend Secret has a RESTIC_PASSWORD.",
+    )
 
 
 def timestamp(moment: dt.datetime) -> str:

@@ -24,7 +24,7 @@ def of(seen: World, phase: str) -> Iterator[Condition]:
     if seen.needs_repository:
         yield _repository_found(seen)
     if seen.typed_repository is not None:
-        yield _secret_found(seen)
+        yield conditions.secret_found(seen.secret_problem)
     yield _cron_job_created(seen, phase)
     if seen.needs_repository and not seen.faults and phase != machine.TERMINATING:
         yield host_names.condition(seen.obj, seen.namesakes)
@@ -50,16 +50,6 @@ def _repository_found(seen: World) -> Condition:
         holds=found,
         reason=c.REPOSITORY_AVAILABLE if found else c.REPOSITORY_NOT_AVAILABLE,
         message=f"{name} exists." if found else seen.repository_problem,
-    )
-
-
-def _secret_found(seen: World) -> Condition:
-    problem = seen.secret_problem
-    return Condition.of(
-        c.BACKEND_SECRET_FOUND,
-        holds=not problem,
-        reason=c.BACKEND_SECRET_NOT_AVAILABLE if problem else c.BACKEND_SECRET_AVAILABLE,
-        message=problem or "The backend Secret has a RESTIC_PASSWORD.",
     )
 
 

@@ -381,7 +381,7 @@ def _status(seen: World, phase: str, now: dt.datetime, job: JsonObject | None = 
     stored = seen.status
     own = [
         _valid(seen),
-        _secret_found(seen),
+        conditions.secret_found(seen.secret_problem),
         *_initialized(seen, phase),
         *wiping.condition(seen, job),
     ]
@@ -429,16 +429,6 @@ def _valid(seen: World) -> Condition:
         )
     message = "The spec is valid."
     return Condition.of(c.VALID, holds=True, reason=c.SPEC_ACCEPTED, message=message)
-
-
-def _secret_found(seen: World) -> Condition:
-    problem = seen.secret_problem
-    return Condition.of(
-        c.BACKEND_SECRET_FOUND,
-        holds=not problem,
-        reason=c.BACKEND_SECRET_NOT_AVAILABLE if problem else c.BACKEND_SECRET_AVAILABLE,
-        message=problem or "The backend Secret has a RESTIC_PASSWORD.",
-    )
 
 
 def _initialized(seen: World, phase: str) -> Iterator[Condition]:

@@ -73,7 +73,7 @@ def _of_whole(seen: World, phase: str, found: Sequence[JsonObject]) -> Iterator[
     if seen.typed is None or not seen.typed.takes_snapshots:
         yield _repository_found(seen)
     if seen.typed_repository is not None:
-        yield _secret_found(seen)
+        yield conditions.secret_found(seen.secret_problem)
     if phase == machine.PENDING:
         yield _ready(seen)
     if phase == machine.SKIPPED:
@@ -127,16 +127,6 @@ def _repository_found(seen: World) -> Condition:
         holds=found,
         reason=c.REPOSITORY_AVAILABLE if found else c.REPOSITORY_NOT_AVAILABLE,
         message=message,
-    )
-
-
-def _secret_found(seen: World) -> Condition:
-    problem = seen.secret_problem
-    return Condition.of(
-        c.BACKEND_SECRET_FOUND,
-        holds=not problem,
-        reason=c.BACKEND_SECRET_NOT_AVAILABLE if problem else c.BACKEND_SECRET_AVAILABLE,
-        message=problem or "The backend Secret has a RESTIC_PASSWORD.",
     )
 
 
